@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from waybill.cli import app
+from waybill.cli.contracts import _wrapped
 
 TRAFFIC = "contracts/messaging/traffic.yaml"
 
@@ -43,6 +44,8 @@ def test_a_changed_type_names_what_rests_on_the_column(committed: Path) -> None:
     assert lines[0] == "* `messaging.traffic.revenue_eur`: type numeric(12,2) -> numeric(14,2)"
     assert not [line for line in lines[1:] if not line.startswith("    * ")], "no other column has changed"
     by_kind = dict(line.strip(" *").split(": ", 1) for line in lines[1:])
+    computes = "`include/sql/messaging/top_customers.sql` computes `messaging_report.top_customers.revenue_eur` from it"
+    assert any(line.startswith(f"    * may break: {computes}, which is numeric(") for line in lines)
     assert "`messaging_report.top_customers.revenue_eur`" in by_kind["report"]
     assert "`analytics/YYYY/MM/DD/top_customers.revenue_eur`" in by_kind["published"]
     assert "`dashboard of messaging.Revenue`" in by_kind["dashboard"]
@@ -57,7 +60,20 @@ def test_a_renamed_column_is_gone_whether_the_sql_is_changed_or_not(committed: P
     if is_sql_renamed:
         report = committed / "sql/orders/region_profit.sql"
         report.write_text(report.read_text().replace("        region,", "        area as region,", 1))
-    assert impact().startswith("* `orders.lines.region`: gone\n")
+    found = impact()
+    assert found.startswith("* `orders.lines.region`: gone\n")
+    names = (
+        "breaks: `include/sql/orders/region_profit.sql` names it, so `orders_report.region_profit` cannot be built\n"
+    )
+    assert (names in found) is not is_sql_renamed
+
+
+def test_a_terminal_shows_no_line_longer_than_itself() -> None:
+    line = "    * report: " + ", ".join(f"`billing_report.revenue.column_{number}`" for number in range(20))
+    wrapped = _wrapped(line, 80).splitlines()
+    assert max(map(len, wrapped)) <= 80
+    assert " ".join(one.strip() for one in wrapped) == line.strip()
+    assert {one[:6] for one in wrapped[1:]} == {"      "}
 
 
 def test_what_nobody_reads_differently_is_not_a_change(committed: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from waybill.cli.arguments import dataset_named
-from waybill.cli.terminal import app, print_line, report_errors
+from waybill.cli.terminal import app, console, print_line, report_errors
 
 contract_app = typer.Typer(no_args_is_help=True, help="Check contracts, or try a proposed contract.")
 app.add_typer(contract_app, name="contract")
@@ -134,8 +135,14 @@ def contract_impact(
         now[proposed.table] = proposed
     else:
         before = {one.table: one for one in changed_contracts(base)}
-    lines = sentences(impact(before, now))
-    print("\n".join(lines) if lines else "No column has changed in name, type or meaning.")
+    for line in sentences(impact(before, now)) or ["No column has changed in name, type or meaning."]:
+        print(_wrapped(line, console.width) if console.is_terminal else line)
+
+
+def _wrapped(line: str, width: int) -> str:
+    """Return a line of a list in Markdown as lines of at most a width, unless a name is longer."""
+    indent = " " * (len(line) - len(line.lstrip(" *")))
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 @contract_app.command("propose")

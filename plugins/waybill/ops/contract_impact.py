@@ -23,6 +23,8 @@ class Change:
     """The tables whose rows it decides, or that read such a table."""
     same_files: tuple[str, ...]
     """Columns of other datasets that are loaded from the same files."""
+    breaks: tuple[str, ...]
+    """What fails, or may no longer fit, where the column is used directly: sentences in Markdown."""
 
 
 def impact(before: Mapping[str, Contract], now: Mapping[str, Contract]) -> list[Change]:
@@ -35,7 +37,7 @@ def impact(before: Mapping[str, Contract], now: Mapping[str, Contract]) -> list[
     if not changes:
         return []
     graph = project_lineage({**now, **{name: _both(old, now.get(name)) for name, old in before.items()}})
-    return [_resting(graph, Source(name, column), what) for name, column, what in changes]
+    return [_resting(graph, now, Source(name, column), what) for name, column, what in changes]
 
 
 def _changed(old: Contract, new: Contract | None) -> Iterable[tuple[str, str]]:
@@ -72,7 +74,21 @@ def _both(old: Contract, new: Contract | None) -> Contract:
     return replace(new, columns=(*new.columns, *(one for one in old.columns if one.name not in new.names)))
 
 
-def _resting(graph: Lineage, column: Source, what: str) -> Change:
+def _breaks(graph: Lineage, now: Mapping[str, Contract], column: Source, what: str) -> Iterable[str]:
+    """Yield what a column that is gone, or has another type, breaks in each table that uses it directly."""
+    for step in graph.out_of.get(column, ()):
+        table = graph.tables[step.target.table]
+        if what == "gone" and step.by:
+            yield f"`{step.by}` names it, so `{table.name}` cannot be built"
+        elif what == "gone":
+            yield f"`{shown(step.target)}` loses it"
+        elif what.startswith("type ") and step.effect == "value" and step.by and (contract := now.get(table.name)):
+            kind = next((one.physical_type for one in contract.columns if one.name == step.target.column), None)
+            if kind:
+                yield f"`{step.by}` computes `{shown(step.target)}` from it, which is {kind} in its contract"
+
+
+def _resting(graph: Lineage, now: Mapping[str, Contract], column: Source, what: str) -> Change:
     computed = [*dict.fromkeys(step.target for step in graph.downstream([column], "value") if step.target != column)]
     values: dict[Kind, list[str]] = {}
     for node in computed:
@@ -91,6 +107,7 @@ def _resting(graph: Lineage, column: Source, what: str) -> Change:
         {kind: tuple(sorted(names)) for kind, names in values.items()},
         tuple(sorted(rows - {column.table})),
         tuple(shown(one) for one in graph.siblings(column)),
+        tuple(sorted({*_breaks(graph, now, column, what)})),
     )
 
 
@@ -99,6 +116,9 @@ def sentences(changes: Sequence[Change]) -> list[str]:
     lines = []
     for change in changes:
         lines.append(f"* `{shown(change.column)}`: {change.what}")
+        lines += [
+            f"    * breaks: {one}" if change.what == "gone" else f"    * may break: {one}" for one in change.breaks
+        ]
         lines += [f"    * {kind}: {_listed(names)}" for kind, names in change.values.items()]
         if change.rows:
             lines.append(f"    * decides rows of: {_listed(change.rows)}")
