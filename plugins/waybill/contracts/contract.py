@@ -15,7 +15,7 @@ from waybill.contracts.retention import Retention
 from waybill.errors import DataError
 from waybill.period import Cadence
 
-Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness"]
+Metric = Literal["rowCount", "nullValues", "duplicateValues", "freshness", "drift"]
 LoadMode = Literal["snapshot", "changes", "merge", "dimension", "summary", "report", "feature"]
 FileOrder = Literal["landing", "name"]
 ControlCharacters = Literal["none", "layout", "any"]
@@ -200,6 +200,8 @@ class Contract:
     """How long after its instant a feature has a value; None: for ever."""
     latency: timedelta = timedelta(0)
     """How long after its instant a feature is known in regular operation."""
+    owner: str = ""
+    """The name of the team that owns the table."""
     retention: Retention | None = None
     """How long the lake keeps its days; None: for ever."""
     raw_retention: Retention | None = None

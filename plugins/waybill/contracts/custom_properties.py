@@ -151,6 +151,7 @@ _DERIVED: Final[tuple[LoadMode, ...]] = ("dimension", "summary", "report", "feat
 OF_TABLE: Final[Mapping[str, Values]] = {
     "daysAfter": whole_number().only_for("report"),
     "daysBefore": whole_number(or_word="all").only_for("report", "feature"),
+    "driftWarn": number(0, 100).only_for("feature"),
     "fileNames": FILE_NAMES.only_for(*DATASETS),
     "landingDayColumn": COLUMN.only_for("merge"),
     "fileOrder": one_of(*get_args(FileOrder)).only_for(*DATASETS),

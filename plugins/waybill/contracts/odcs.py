@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from waybill.contracts import consistency, date_patterns, retention, semantics
 from waybill.contracts.contract import (
@@ -74,6 +74,28 @@ def _freshness(table: str, columns: Sequence[Column], raw: Mapping[str, Any]) ->
             metric="freshness",
             columns=(name,),
         )
+    ]
+
+
+DRIFT_WARN: Final = 0.25
+"""A feature whose population stability index is above this threshold has drifted, by the usual rule."""
+
+
+def _drift(table: str, columns: Sequence[Column], threshold: float) -> list[Check]:
+    """Return the checks that compare the values of each feature with those of the previous period."""
+    return [
+        Check(
+            name=f"{table}_{column.name}_drift",
+            description=f"Population stability index of {column.name} against the previous period.",
+            query=None,
+            operator="<=",
+            threshold=threshold,
+            severity="warning",
+            metric="drift",
+            columns=(column.name,),
+        )
+        for column in columns
+        if column.key_position is None and column.name != "event_ts" and column.physical_type not in ("jsonb", "text[]")
     ]
 
 
@@ -221,6 +243,8 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
             if item["property"] == "latency":
                 checks += _freshness(table["name"], columns, item)
     is_feature = custom.get("loadMode") == "feature"
+    if is_feature:
+        checks += _drift(table["name"], columns, float(custom.get("driftWarn", DRIFT_WARN)))
     return Contract(
         domain=document["domain"],
         name=table["name"],
@@ -253,12 +277,18 @@ def _contract(document: Mapping[str, Any], text: str) -> Contract:
         raw_retention=retention.declared(promises, "raw"),
         quarantine_retention=retention.declared(promises, "quarantine"),
         history_retention=retention.declared(promises, "history"),
+        owner=_owner(document.get("team", {})),
         max_shrink_pct=float(custom.get("maxShrinkPct", Contract.max_shrink_pct)),
         missing_columns=custom.get("missingColumns", Contract.missing_columns),
         unknown_columns=custom.get("unknownColumns", Contract.unknown_columns),
         max_warnings=custom.get("maxWarnings"),
         document=text,
     )
+
+
+def _owner(team: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Return the name of the team; a list of members, as in version 3.0, has none."""
+    return str(team.get("name", "")) if isinstance(team, Mapping) else ""
 
 
 @lru_cache(maxsize=512)

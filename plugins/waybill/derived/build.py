@@ -17,7 +17,7 @@ from waybill.checks import approval, quality
 from waybill.checks.value_rules import broken_rules
 from waybill.contracts import Contract, load, load_domain
 from waybill.contracts.locations import report_schema
-from waybill.derived import report_profile
+from waybill.derived import feature_drift, report_profile
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.period import Period
@@ -280,6 +280,8 @@ def build(
                 analyze_grown(connection, relation(contract))
                 _raise_broken(connection, contract, period)
             results = quality.evaluate(connection, contract, period)
+            if contract.load_mode == "feature":
+                results += feature_drift.measure(connection, contract, period, run)
             quality.stop_or_warn(results)
             rows, content_sha256 = _content(connection, contract, period)
             results += approval.check_warnings(connection, contract, period, results, content_sha256)

@@ -39,6 +39,7 @@ _CHANGES = (
     "delete from waybill.watched where dataset = %(name)s",
     "delete from waybill.drift where dataset = %(name)s",
     "delete from waybill.report_profile where report = %(name)s",
+    "delete from waybill.feature_drift where feature_table = %(name)s",
     _PROFILES,
     _PERSONAL,
     "delete from waybill.change where table_name = %(name)s",
