@@ -36,6 +36,7 @@ PICTURES = {
     "business_dark": ("/plugin/business", "Business", 1440, 1000, "dark"),
     "business_shop": ("/plugin/business/waybill/business/shop/index.html", "Business", 1440, 1400, "light"),
     "data_operations": (f"{OPERATIONS}/index.html", "Data ops", 1440, 1000, "light"),
+    "features": (f"{OPERATIONS}/features.html?domain=shop", "Data ops", 1440, 1000, "light"),
     "lineage": (
         f"{OPERATIONS}/lineage.html?table=shop_report.daily_kpis&column=net_revenue",
         "Data ops",

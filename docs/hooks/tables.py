@@ -6,6 +6,8 @@ from itertools import groupby
 from typing import Any
 
 from waybill.contracts import Check, Column, Contract, load_all
+from waybill.contracts.feature_views import FeatureView
+from waybill.formatting import count, length
 from waybill.ops.column_sources import ROWS, Source
 from waybill.ops.lineage import TABLES, Lineage, current_lineage
 
@@ -51,6 +53,8 @@ def _index() -> str:
 def _page(contract: Contract) -> str:
     text = f"# {contract.table}\n\n{cell(contract.description)}\n\n"
     text += f"{cell(contract.grain)} Load mode `{contract.load_mode}`, contract version {contract.version}.\n"
+    if contract.load_mode == "feature":
+        text += _feature_view(FeatureView.of(contract))
     text += "\n## Columns\n\n| Column | Type | | Meaning |\n|---|---|---|---|\n"
     text += "".join(_column(contract, one) for one in contract.columns)
     if contract.row_rules:
@@ -60,6 +64,17 @@ def _page(contract: Contract) -> str:
         text += "\n## Checks\n\n| Check | A failure | Condition |\n|---|---|---|\n"
         text += "".join(map(_check, contract.checks))
     return text + _lineage(contract)
+
+
+def _feature_view(view: FeatureView) -> str:
+    """Return what readers of a feature view need to know besides its columns."""
+    owner = f", owned by {view.contract.owner}" if view.contract.owner else ""
+    ttl = f"for {length(view.ttl)}" if view.ttl else "for ever"
+    known = f"{length(view.latency)} after" if view.latency else "at"
+    return (
+        f"\n[Feature view](../features.md) `{view.name}`{owner}. It has {count(len(view.features), 'feature')} of "
+        f"{', '.join(f'`{name}`' for name in view.entity)}. Values count {ttl}, and are known {known} `event_ts`.\n"
+    )
 
 
 def _lineage(contract: Contract) -> str:

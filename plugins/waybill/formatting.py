@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +36,12 @@ def printable(value: str) -> str:
 def count(number: int, noun: str) -> str:
     """Return a count with its noun in the right form: `1 row`, `2,000 rows`."""
     return f"{text(number)} {noun if number == 1 else f'{noun}s'}"
+
+
+def length(value: timedelta) -> str:
+    """Return a length of time as whole days, or in hours: `3 days`, `36 hours`."""
+    hours = value / timedelta(hours=1)
+    return count(int(hours // 24), "day") if hours % 24 == 0 else f"{hours:g} {'hour' if hours == 1 else 'hours'}"
 
 
 def part_of(number: int, total: int, noun: str, verb: str) -> str:

@@ -17,6 +17,10 @@ from waybill.warehouse.feature_tables import relation_named
 from waybill.warehouse.schema import columns_sql
 
 
+class NotBuilt(DataError):
+    """A version of a feature view has no values: it was not built, or was retired."""
+
+
 @dataclass(frozen=True)
 class Latest:
     """The newest values of an entity."""
@@ -34,8 +38,8 @@ def read_latest(
 ) -> Latest | None:
     """Return the newest values of an entity, given as texts by column; None if it has none.
 
-    Restricted features are left out unless asked for. Raises `DataError` for other columns than those of the entity,
-    for a value of another type, and for a version that was not built or was retired.
+    Restricted features are left out unless asked for. Raises `DataError` for other columns than those of the entity
+    and for a value of another type, and `NotBuilt` for a version that was not built or was retired.
     """
     if entity.keys() != {*view.entity}:
         raise DataError(f"{view.name} is found by {', '.join(view.entity)}, not by {', '.join(entity) or 'nothing'}")
@@ -62,7 +66,7 @@ def read_latest(
         with connection.transaction():
             row = connection.cursor(row_factory=dict_row).execute(query, parameters).fetchone()
     except errors.UndefinedTable:
-        raise DataError(f"{view.name} has no values: it was not built yet, or was retired") from None
+        raise NotBuilt(f"{view.name} has no values: it was not built yet, or was retired") from None
     except errors.DataError:
         kinds = ", ".join(f"{name} ({columns[name].physical_type})" for name in view.entity)
         raise DataError(f"the entity of {view.name} is {kinds}: a given value is not of this type") from None

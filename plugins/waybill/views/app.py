@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Depends, FastAPI
 
-from waybill.views import assets
+from waybill.views import assets, online_features
 from waybill.views.access import Access
 from waybill.views.business import routes as business
 from waybill.views.error_pages import add_error_pages
@@ -23,7 +23,7 @@ def make_app(access: Access) -> FastAPI:
     app.state.live = Shared[live.Answer]()
     app.add_middleware(BlankParameters)
     add_error_pages(app)
-    for views in (assets, business, live, operations):
+    for views in (assets, business, live, online_features, operations):
         app.include_router(views.router)
     app.include_router(corrections.router, dependencies=[Depends(access.run)])
     return app

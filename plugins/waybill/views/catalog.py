@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
-from waybill.contracts import Column, Contract, load_all
+from waybill.contracts import Column, Contract, load_all, locations
 from waybill.contracts.domains import domain_names, load_manifest
 from waybill.contracts.locations import report_schema
 from waybill.settings import settings
@@ -100,8 +100,8 @@ def unit_in(contract: Contract, column: str) -> str:
 
 
 def _declared_unit(contract: Contract, column: str) -> str:
-    domain = domain_of_schema(contract.domain)
-    return load_manifest(domain).dashboard.units.get(column, "") if domain else ""
+    domain = locations.domain_of(contract.domain)
+    return load_manifest(domain).dashboard.units.get(column, "") if domain in domain_names() else ""
 
 
 def column_heading(column: Column, contract: Contract | None = None) -> str:

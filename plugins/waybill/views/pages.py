@@ -24,6 +24,7 @@ from waybill.ops.lineage import TABLES
 from waybill.ops.plan import STATES, Plan
 from waybill.ops.reveals import LONGEST_REASON, Reveal
 from waybill.period import EXAMPLE, Period
+from waybill.settings import settings
 from waybill.stream.declared import stream_of, streams_of
 from waybill.views import catalog
 from waybill.views.business.page import Page
@@ -33,6 +34,7 @@ from waybill.views.live.content import SHARD_HEADINGS, Content, milliseconds
 from waybill.views.operations.anomalies import AnomalyChart
 from waybill.views.operations.attention import LISTED
 from waybill.views.operations.difference import Difference
+from waybill.views.operations.features import NOTABLE, FeatureState
 from waybill.views.operations.incident_pages import CLOSED, IncidentDetails
 from waybill.views.operations.incident_pages import STATES as INCIDENT_STATES
 from waybill.views.operations.lineage import LineagePage
@@ -257,6 +259,18 @@ def lineage(scope: Scope, dag_id: str | None, found: LineagePage, *, with_rows: 
         found=found,
         with_rows=with_rows,
         contracted=TABLES,
+    )
+
+
+def features(scope: Scope, dag_id: str | None, found: Sequence[FeatureState]) -> str:
+    """Return the page of feature views."""
+    return _render(
+        "features.html",
+        section="features",
+        **_around(scope, dag_id),
+        found=found,
+        notable=NOTABLE,
+        docs_url=(settings().docs_url or "").rstrip("/"),
     )
 
 

@@ -65,11 +65,11 @@ def _freshness(contract: Contract, newest: tuple[date, datetime] | None, today: 
         if period is None:
             late = int(is_used)
         elif due > period:
-            late = _distance(period, due)
+            late = distance(period, due)
     return Freshness(contract.table, period, newest[1] if newest else None, expected, late)
 
 
-def _distance(first: Period, last: Period) -> int:
+def distance(first: Period, last: Period) -> int:
     """Return how many periods the last one is after the first one."""
     if first.cadence == "month":
         return (last.start.year - first.start.year) * 12 + last.start.month - first.start.month

@@ -114,6 +114,9 @@ def pages_about(connection: Connection, table: Table) -> list[tuple[str, str]]:
         if row:
             page = f"{table.domain}/{Period.of(*row).key}/{table.name.partition('.')[2]}.html"
             found.append((f"../business/{page}", "Where its newest numbers come from"))
+    contract = catalog.contracts().get(table.name)
+    if contract and contract.load_mode == "feature":
+        found.append((f"features.html?domain={table.domain}#{contract.name}", "Feature view"))
     if table.kind == "dataset":
         found.append((f"loads.html?dataset={table.name}", "Loaded files"))
     return found

@@ -20,6 +20,7 @@ from waybill.views.access import Access, CurrentAccess
 from waybill.views.operations.anomalies import anomaly_charts
 from waybill.views.operations.changes import rebuilds
 from waybill.views.operations.difference import files_of, published_difference, with_replays
+from waybill.views.operations.features import feature_states
 from waybill.views.operations.incident_pages import incident_details, incident_list
 from waybill.views.operations.lineage import lineage_page, pages_about
 from waybill.views.operations.loads import State, loaded_files, rejected_files
@@ -216,6 +217,15 @@ def lineage(
         where = " or ".join(scope.domains)
         raise HTTPException(404, f"The column or table {name!r} does not exist in {where}.") from None
     return html(pages.lineage(scope, dag_id, found, with_rows=with_rows))
+
+
+@router.get("/features.html")
+def features(access: CurrentAccess, domain: str | None = None, dag_id: str | None = None) -> Response:
+    """Show the versions of feature views, with the state of each feature."""
+    scope = _scope(domain, dag_id, None)
+    with access.reader() as connection:
+        found = feature_states(connection, scope, datetime.now(UTC))
+    return html(pages.features(scope, dag_id, found))
 
 
 @router.get("/difference.html")
