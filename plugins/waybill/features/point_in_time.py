@@ -36,6 +36,10 @@ LEAKS: Final = "leaks"
 _AT: Final = "label_at"
 _PLACE: Final = "label_place"
 
+# Look-ups are cheap one by one. Their estimated sum would make the server compile the query for each batch.
+_SETTINGS: Final = """
+select set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true), set_config('jit', 'off', true)
+"""
 _QUERY: Final = """
 copy (
   with label as materialized (
@@ -117,7 +121,7 @@ def snapshot(
         if not is_registered or all(training_sets(holder, view) for view in views):
             locked.close()
         for connection in opened:
-            connection.execute("select set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true)")
+            connection.execute(_SETTINGS)
             for view in views:
                 use_key(connection, view.contract)
         yield Snapshot(opened, clock)
