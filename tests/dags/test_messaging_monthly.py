@@ -24,6 +24,7 @@ from psycopg import sql
 from oracles.messaging import expected
 from support.messaging_months import migrate, put, sample
 from support.openlineage import faults
+from waybill.contracts.feature_views import feature_views
 from waybill.contracts.locations import report_files
 from waybill.operators import FreshnessOperator, PublishDashboardOperator
 from waybill.ops.books import balances, incomplete
@@ -215,7 +216,8 @@ def check_events(path: Path, run: Any, connection: Connection) -> None:
         rows = [place["outputFacets"]["outputStatistics"]["rowCount"] for place in one["outputs"]]
         assert rows == [totals["inserted"] + totals["updated"], totals["rejected"]]
     built = connection.execute(
-        "select split_part(report, '.', 2), row_count, content_sha256 from waybill.publication"
+        "select split_part(report, '.', 2), row_count, content_sha256 from waybill.publication "
+        "where report ~ '^messaging_report'"
     ).fetchall()
     assert built
     for name, number, content in built:
@@ -225,6 +227,8 @@ def check_events(path: Path, run: Any, connection: Connection) -> None:
         assert report["facets"]["columnLineage"]["dataset"]
     published = {place["name"].rpartition("/")[2] for place in ended["publish"]["outputs"]}
     assert published == {name for name, *_ in built}
+    views = {place["name"].rpartition(".")[2] for place in ended["features"]["outputs"]}
+    assert views == {view.contract.name for view in feature_views("messaging")}
     text = "\n".join(lines)
     names = connection.execute("select distinct customer_name from messaging.customers").fetchall()
     assert len(names) > 10
@@ -256,9 +260,10 @@ def test_the_whole_run_of_a_month(
         assert sum(row["files"] for row in counted) == len(DATA.files)
         assert sum(row["rows_in"] for row in counted) == DATA.ground_truth["totals"]["rows_in"]
         oracle = expected([(file.key, file.body) for file in DATA.files], LAST)
-        published = connection.execute("select split_part(report, '.', 2), row_count, run_id from waybill.publication")
-        assert {name: (rows, by) for name, rows, by in published} == {
-            name: (len(rows), run.run_id) for name, rows in oracle.items()
+        built = connection.execute("select report, row_count, run_id from waybill.publication").fetchall()
+        assert {by for report, _, by in built if report.startswith("messaging_feature.")} == {run.run_id}
+        assert {name: (rows, by) for name, rows, by in built if name.startswith("messaging_report.")} == {
+            f"messaging_report.{name}": (len(rows), run.run_id) for name, rows in oracle.items()
         }
         first = connection.execute("select * from waybill.publication order by report").fetchall()
         again = run_month(dag, LAST)  # changes nothing
@@ -267,9 +272,10 @@ def test_the_whole_run_of_a_month(
             "messaging_report"
         }
         assert events(again) == set(), "nothing was loaded and nothing published"
-        hashes = dict(connection.execute("select split_part(report, '.', 2), sql_sha256 from waybill.publication"))
-        assert {name: found for name, found in hashes.items() if found} == {
-            path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in report_files("messaging")
+        hashes = dict(connection.execute("select report, sql_sha256 from waybill.publication"))
+        assert {name: found for name, found in hashes.items() if found and "_report." in name} == {
+            f"messaging_report.{path.stem}": hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in report_files("messaging")
         }
         assert connection.execute("select * from waybill.publication order by report").fetchall() == first
     manifest = json.load(s3.get_object(Bucket=landed, Key="analytics/2026/02/28/manifest_messaging.json")["Body"])

@@ -144,9 +144,9 @@ class FeaturesOperator(BaseOperator):
         from waybill.derived.refresh_features import refresh_features
 
         skip_in_dry_run(context)
-        is_current = load_manifest(self.domain).semantics == "current"
-        period = None if is_current else period_of(context, self.cadence)
         with data_errors_fail_at_once(), warehouse() as connection:
+            is_current = load_manifest(self.domain).semantics == "current"
+            period = None if is_current else period_of(context, self.cadence)
             tables = load_domain(feature_schema(self.domain)).values()
             with measured_checks(context, connection, tables):
                 return refresh_features(connection, self.domain, run_of(context), period)
