@@ -101,10 +101,11 @@ def _verify(domain: str, people: list[tuple[str, str]], values: list[str], *, as
     if as_json:
         print_line(json.dumps([asdict(one) for one in found], indent=2))
     for one in () if as_json else found:
-        print_line(f"{one.place}: {one.number:,}", "yellow")
+        later = f" (rewritten by the next run of {one.rewritten_by} after the erasure)" if one.rewritten_by else ""
+        print_line(f"{one.place}: {one.number:,}{later}", "yellow")
     if found:
         if not as_json:
-            print_line(f"Found in {count(len(found), 'place')}. The certificate says what the next run rewrites.")
+            print_line(f"Found in {count(len(found), 'place')}.")
         raise typer.Exit(1)
     if not as_json:
         print_line("Nothing was found in the warehouse, the current files of the lake and the published files.")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract, load_domain
+from waybill.contracts.domains import load_manifest
 from waybill.contracts.locations import bucket_and_key, star_schema
 from waybill.contracts.people import people_of
 from waybill.derived.build import report_contracts
@@ -57,6 +58,8 @@ class Hit:
     """A table with its column, a table of the lake or an object."""
     number: int
     """How many rows, or files."""
+    rewritten_by: str | None = None
+    """The DAG whose next run after an erasure rewrites the place; None if the erasure itself changes it, or nobody."""
 
 
 def search(
@@ -87,14 +90,17 @@ def _in_id_columns(connection: Connection, target: Target) -> Iterator[Hit]:
             ).fetchone()
             if found and found[0]:
                 yield Hit(table.as_string(None).replace('"', ""), found[0])
+    dag = load_manifest(target.domain).dag
     for column in derived_ids(target, value_sources(target.domain)):
         if rows := rows_of(connection, column, target.value):
-            yield Hit(str(column), rows)
+            yield Hit(str(column), rows, dag)
 
 
 def _in_texts(connection: Connection, target: Target) -> Iterator[Hit]:
     """Yield the tables with a value of the person as a text, and those of the schema waybill that name the id."""
     parameters = {**domain_parameters(target.domain), "texts": _patterns(target), "id": _id_pattern(target)}
+    contracts = [*load_domain(star_schema(target.domain)).values(), *report_contracts(target.domain).values()]
+    derived = {contract.table: load_manifest(target.domain).dag for contract in contracts}
     for schema, table, columns in connection.execute(_TABLES).fetchall():
         is_about: sql.Composable = sql.SQL("t.whole ~* any(%(texts)s)")
         searched = columns
@@ -111,7 +117,7 @@ def _in_texts(connection: Connection, target: Target) -> Iterator[Hit]:
             parameters,
         ).fetchone()
         if row and row[0]:
-            yield Hit(f"{schema}.{table}", row[0])
+            yield Hit(f"{schema}.{table}", row[0], derived.get(f"{schema}.{table}"))
 
 
 def _id_pattern(target: Target) -> str:
@@ -144,7 +150,7 @@ def _in_lake(catalog: Catalog, target: Target, values: Sequence[str]) -> Iterato
         ids = _ids_of(contract, target)
         rows = sum(_matching(batch, ids, target, hashes) for batch in table.scan().to_arrow_batch_reader())
         if rows:
-            yield Hit(f"lake: {contract.table}", rows)
+            yield Hit(f"lake: {contract.table}", rows, load_manifest(target.domain).dag)
 
 
 def _ids_of(contract: Contract, target: Target) -> list[str]:
@@ -195,7 +201,7 @@ def _in_published(connection: Connection, s3: S3Client, target: Target) -> Itera
             log.warning("s3://%s/%s is absent: it was published and is not there", bucket, key)
             continue
         if _shows(key, body, of, target):
-            yield Hit(f"s3://{bucket}/{key}", 1)
+            yield Hit(f"s3://{bucket}/{key}", 1, load_manifest(target.domain).dag)
 
 
 def _in_training_sets(connection: Connection, s3: S3Client, target: Target) -> Iterator[Hit]:
