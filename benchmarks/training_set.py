@@ -224,7 +224,7 @@ def measure(way: str, folder: Path, environment: dict[str, str]) -> None:
     """Run a way in a process of its own, and print its time and memory."""
     load, began = os.getloadavg()[0], time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, __file__, "--way", way, "--keep", str(folder)],
+        [sys.executable, str(Path(__file__).resolve()), "--way", way, "--keep", str(folder)],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,

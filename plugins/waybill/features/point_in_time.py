@@ -50,7 +50,6 @@ copy (
   select {columns}
   from label as l
   {lookups}
-  order by l.{place}
 ) to stdout (format csv, header, encoding 'UTF8')
 """
 
@@ -197,13 +196,17 @@ def look_up(
         DataError: a value is none of its column's type.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     for place, values in enumerate([*entities, at]):
         connection.execute(
             "select set_config(%s, (%s::text[])::text, true)", (_setting(place, len(entities)), list(values))
         )
+    schema = join.schema().insert(0, pa.field(_PLACE, pa.int64()))
     with non_retryable_sql("the point-in-time join"), connection.cursor().copy(_query(join)) as copy:
-        return pa.concat_tables(arrow_tables(map(bytes, copy), join.schema()))
+        found = pa.concat_tables(arrow_tables(map(bytes, copy), schema))
+    # Rows come in the order of the look-ups. The server would sort whole rows on disk.
+    return found.take(pc.sort_indices(found[_PLACE])).drop_columns(_PLACE)
 
 
 def _setting(place: int, entities: int) -> str:
@@ -219,7 +222,7 @@ def _query(join: Join) -> sql.Composed:
         )
         for place, kind in enumerate(kinds)
     )
-    at, known = sql.Identifier(_AT), sql.SQL("l.{}").format(sql.Identifier(_AT))
+    known = sql.SQL("l.{}").format(sql.Identifier(_AT))
     lookups = [
         _lookup(view, _alias(place), sql.SQL("'infinity'") if join.as_of_now else known)
         for place, view in enumerate(join.views)
@@ -230,8 +233,6 @@ def _query(join: Join) -> sql.Composed:
         arrays=arrays,
         names=sql.SQL(", ").join(map(sql.Identifier, [*names, _PLACE])),
         order=sql.SQL(", ").join(map(sql.Identifier, names)),
-        place=sql.Identifier(_PLACE),
-        at=at,
         columns=sql.SQL(", ").join(_result(join)),
         lookups=sql.SQL("").join(lookups),
     )
@@ -242,6 +243,7 @@ def _alias(place: int, kind: str = "view") -> str:
 
 
 def _result(join: Join) -> Iterator[sql.Composable]:
+    yield sql.Identifier("l", _PLACE)
     for name in join.masked:
         yield pseudonym_sql(sql.Identifier("l", name))
     for place, column, _ in join.features():
