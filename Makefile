@@ -22,7 +22,7 @@ SHELL := /bin/bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo stream up down clean test test-fast fuzz lint containers bench benchspark benchstream benchviews lock terraform deploy-check plans scan audit docs screenshots notebooks browser datacontract datacontract-if-possible spark spark-if-possible
+.PHONY: help demo stream up down clean test prepared test-fast fuzz lint containers bench benchspark benchstream benchviews lock terraform deploy-check plans scan audit docs screenshots notebooks browser datacontract datacontract-if-possible spark spark-if-possible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -44,9 +44,12 @@ clean: down ## stop everything and remove all state
 
 # Three at a time, since tests of a whole stack wait more than they compute; tests/conftest.py keeps together what shares a stack.
 # With TF_OFFLINE also what needs a plan: Terraform's checks, and the smoke tests after a deployment.
-test: $(STAMP) $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
+test: prepared $(if $(TF_OFFLINE),terraform scan) ## run everything that CI runs (COVERAGE=file.xml measures coverage; LINTED=1 leaves out lint)
+	@$(BIN)/pytest -n 3 --dist loadscope $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
+
+# What tests need is installed while lint runs.
+prepared: $(STAMP)
 	@$(MAKE) --jobs=2 $(if $(LINTED),,lint) browser datacontract-if-possible spark-if-possible
-	$(BIN)/pytest -n 3 --dist loadscope $(if $(COVERAGE),--cov=waybill --cov-report=term --cov-report=xml:$(COVERAGE))
 
 fuzz: $(STAMP) ## run the properties of test-fast with new random examples
 	@$(BIN)/pytest -n 2 -m 'not stack and not browser' --hypothesis-profile=fuzz

