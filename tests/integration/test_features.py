@@ -40,6 +40,7 @@ from waybill.ops.provenance import built_report, trace
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
+from waybill.warehouse.horizons import move_horizon
 from waybill_devtools.stack import Stack
 
 CONTRACT = """
@@ -454,7 +455,7 @@ group by traffic.customer_id
 
 
 def test_reports_as_of_a_month_have_features_as_of_it(
-    empty_connection: Connection, view: FeatureView, include_dir: Path
+    empty_connection: Connection, view: FeatureView, include_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     contract = CONTRACT
     for old, new in MESSAGING:
@@ -484,6 +485,10 @@ def test_reports_as_of_a_month_have_features_as_of_it(
         refresh = partial(refresh_features, connection, "messaging", RUN)
         assert refresh(month("2026-02")) == {table: ["2026-02"]}, "the reports of March, which it reads, are not there"
         build_month(connection, "2026-03")
+        with connection.transaction(force_rollback=True), caplog.at_level("INFO"):
+            move_horizon(connection, contracts["traffic"], date(2026, 5, 1), RUN)
+            assert refresh(month("2026-02")) == {}, "what was known at the end of March cannot be told"
+        assert "1 month before 2026-05-01 cannot be built" in caplog.text
         assert refresh(month("2026-02")) == {table: ["2026-03"]}, "a period without values is built by any run"
         history = log_of(connection, f"{table}_log")
         assert {row[2] - row[1] for row in history} == {LATENCY}

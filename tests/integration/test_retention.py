@@ -12,15 +12,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from support.landing import CUSTOMERS, MONTH, TRAFFIC, Landing, MemoryBucket, csv_body, customer_rows, traffic_rows
 from support.messaging_months import RUN, database
 from support.waiting import eventually
 from waybill.contracts import Contract, load_all, load_domain
 from waybill.contracts.retention import Retention
+from waybill.erasure import records
+from waybill.erasure.rows import Erased
 from waybill.errors import DataError
 from waybill.intake.comparison import pending
 from waybill.intake.ingest import ingest_file
@@ -254,6 +257,40 @@ def test_a_killed_run_has_removed_what_it_has_recorded(kept_customers: str) -> N
         assert other.execute("select * from messaging.customers order by 1").fetchall() == before
         again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert again.stdout == "0 removals.\n"
+
+
+def test_a_text_that_is_removed_while_a_person_is_forgotten_stays_removed(
+    kept_customers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_candidates", lambda _: {"domain": "messaging", "texts": ["%"], "escape": "?"})
+    erased, place = Erased(), "select raw from waybill.quarantine union all select raw from waybill.stream_rejected"
+    with connect(kept_customers) as connection, connect(kept_customers) as other:
+        connection.execute(
+            "insert into waybill.quarantine (file_id, record, reasons, raw, contract_version) "
+            "select min(file_id), 1, '{type:a}', '{}', '1.0.0' from waybill.load_file"
+        )
+        connection.execute(
+            "insert into waybill.stream_rejected (dataset, shard, sequence, arrived_at, reasons, raw, contract_version) "
+            "values ('messaging.clicks', 'shard-1', 1, now(), '{type:a}', '{}', '1.0.0')"
+        )
+
+        def without(*_: object) -> str:
+            for table in ("quarantine", "stream_rejected"):
+                other.execute(
+                    sql.SQL("update waybill.{} set raw = %s, removed_at = now()").format(sql.Identifier(table)),
+                    (REMOVED,),
+                )
+            return "the text without the person"
+
+        monkeypatch.setattr(records, "without_person", without)
+        for erase in (records.erase_quarantine, records.erase_rejected_events):
+            for table in ("quarantine", "stream_rejected"):
+                connection.execute(
+                    sql.SQL("update waybill.{} set raw = '{{}}', removed_at = null").format(sql.Identifier(table))
+                )
+            with connection.transaction():
+                erase(connection, SimpleNamespace(domain="messaging"), erased)  # type: ignore[arg-type]
+            assert connection.execute(place).fetchall() == [(REMOVED,)] * 2
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from waybill.derived.refresh import (
     stale_periods,
 )
 from waybill.errors import DataError
+from waybill.formatting import count
 from waybill.period import Period
 from waybill.run import Run
 from waybill.warehouse.connection import one_row
@@ -129,21 +130,19 @@ where cardinality(%(derived)s) = (
   and not exists (select from built as b where b.start = d.start and b.report = %(table)s)
 order by 1
 """
+_KEPT_FROM = "select max(day) from waybill.horizon where dataset = any(%s)"
 
 
 def _wanted_as_of(connection: Connection, domain: str, table: Derived, period: Period | None) -> list[Period]:
     """Return the period of the run, and earlier and later ones that are complete and were never built."""
     cadence = table.contract.cadence
     datasets = load_domain(domain)
+    known = known_datasets(domain, table.text)
     rows = connection.execute(
         _HISTORY,
         {
             "cadence": cadence,
-            "datasets": [
-                one.table
-                for one in datasets.values()
-                if one.table in known_datasets(domain, table.text) and not one.lands_any_time
-            ],
+            "datasets": [one.table for one in datasets.values() if one.table in known and not one.lands_any_time],
             "derived": [
                 contract.table
                 for make in SCHEMAS
@@ -154,4 +153,14 @@ def _wanted_as_of(connection: Connection, domain: str, table: Derived, period: P
         },
     ).fetchall()
     own = [Period.of(cadence, period.start)] if period else []
-    return sorted({*own, *(Period.of(cadence, start) for (start,) in rows)})
+    history = {Period.of(cadence, start) for (start,) in rows}
+    (kept_from,) = one_row(connection, _KEPT_FROM, ([*known],))
+    if kept_from:  # what was known in earlier periods cannot be told
+        former = {one for one in history if one.start < kept_from}
+        if former:
+            log.info(
+                "%s: %s before %s cannot be built, since the retention has removed the history of their datasets",
+                *(table.contract.table, count(len(former), cadence), kept_from),
+            )
+        history -= former
+    return sorted({*own, *history})

@@ -29,13 +29,17 @@ _AS_IT_IS: Final = r"\\\1"
 
 
 def erase_quarantine(connection: Connection, target: Target, erased: Erased) -> None:
-    """Replace the person in the rejected rows of all datasets of the domain."""
+    """Replace the person in the rejected rows of all datasets of the domain.
+
+    The retention may remove texts after they were read: these stay removed.
+    """
     query = """
     select f.dataset, q.file_id, q.record, q.raw
     from waybill.quarantine as q
     inner join waybill.load_file as f using (file_id)
     where split_part(f.dataset, '.', 1) = %(domain)s
       and (lower(q.raw) like any(%(texts)s) or strpos(q.raw, %(escape)s) > 0)
+    order by q.file_id, q.record
     """
     for rows in _batches(connection, "quarantined", query, _candidates(target)):
         changed = [
@@ -44,19 +48,20 @@ def erase_quarantine(connection: Connection, target: Target, erased: Erased) -> 
             if (text := without_person(target, dataset, raw)) is not None
         ]
         connection.cursor().executemany(
-            "update waybill.quarantine set raw = %s where file_id = %s and record = %s", changed
+            "update waybill.quarantine set raw = %s where file_id = %s and record = %s and removed_at is null", changed
         )
         erased.add("waybill.quarantine", len(changed))
         erased.files.update(file_id for _, file_id, _ in changed)
 
 
 def erase_rejected_events(connection: Connection, target: Target, erased: Erased) -> None:
-    """Replace the person in the rejected events of the domain's streams."""
+    """Replace the person in the rejected events of the domain's streams. Texts that the retention removes stay so."""
     query = """
     select r.dataset, r.shard, r.sequence, r.raw
     from waybill.stream_rejected as r
     where split_part(r.dataset, '.', 1) = %(domain)s
       and (lower(r.raw) like any(%(texts)s) or strpos(r.raw, %(escape)s) > 0)
+    order by r.dataset, r.shard, r.sequence
     """
     for rows in _batches(connection, "rejected", query, _candidates(target)):
         changed = [
@@ -65,7 +70,9 @@ def erase_rejected_events(connection: Connection, target: Target, erased: Erased
             if (text := without_person(target, dataset, raw)) is not None
         ]
         connection.cursor().executemany(
-            "update waybill.stream_rejected set raw = %s where dataset = %s and shard = %s and sequence = %s", changed
+            "update waybill.stream_rejected set raw = %s "
+            "where dataset = %s and shard = %s and sequence = %s and removed_at is null",
+            changed,
         )
         erased.add("waybill.stream_rejected", len(changed))
 
