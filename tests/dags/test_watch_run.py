@@ -18,11 +18,14 @@ from support.views import Page, Someone, check_inert, client_of
 from waybill.cli import app
 from waybill.operators import IncidentsOperator, QualityReportOperator, WatchOperator, watching
 from waybill.settings import settings
+from waybill.watch import subjects
 from waybill_devtools.stack import Stack
 
 __all__ = ["landed", "landing_bucket", "landing_dsn"]
 
 LAST = month("2026-02")
+
+NOTHING = f"0 new anomalous values in {len(subjects.datasets())} datasets and {len(subjects.reports())} reports.\n"
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ def test_a_run_finds_an_anomaly_once_and_people_see_and_accept_it(watched: Landi
     assert accepted.output == "messaging.traffic 2026-02: accepted\n"
     assert whats(problems(watched, "anomalies")) == []
     assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
-    assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 12 datasets and 28 reports.\n"
+    assert CliRunner().invoke(app, ["watch", "run"]).output == NOTHING
 
 
 def test_a_run_finds_drift_once_and_people_see_the_change_of_the_contract(watched: Landing) -> None:
@@ -109,7 +112,7 @@ def test_a_run_finds_drift_once_and_people_see_the_change_of_the_contract(watche
     assert CliRunner().invoke(app, ["watch", "accept", "--drift", "--step", number]).exit_code == 1
 
     watched.load("traffic", csv_body(TRAFFIC, traffic_rows(200, first_day=f"{LAST.key}-01")), key_month=LAST.key)
-    assert CliRunner().invoke(app, ["watch", "run"]).output == "0 new anomalous values in 12 datasets and 28 reports.\n"
+    assert CliRunner().invoke(app, ["watch", "run"]).output == NOTHING
     assert CliRunner().invoke(app, ["watch", "list"]).output == "There is no open anomaly.\n"
 
 
