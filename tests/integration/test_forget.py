@@ -371,6 +371,7 @@ KEYS = {
     "contract": "dataset version sha256 document file_order",
     "drift": "dataset kind column_name bucket first_key last_key examples run_id accepted_by rejected_keys",
     "erasure": "domain kind declared person tombstone key_check asked_by code_version certificate",
+    "feature_drift": "feature_table column_name",
     "feature_version": "feature_table view sql_sha256 contract_sha256 retired_by",
     "file_profile": "column_name",
     "file_warning": "kind",
