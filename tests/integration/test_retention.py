@@ -96,9 +96,9 @@ def test_a_row_without_its_text_is_not_replayed(landing: Landing, traffic: Contr
     file_id = landing.ledger(key)["file_id"]
     run(landing, traffic)
     assert replay(landing.connection, traffic, landing.contracts, RUN) == []
-    for records in ([2], None):
+    for chosen in ([2], None):
         with pytest.raises(DataError, match=re.escape(key)) as error:
-            replay(landing.connection, traffic, landing.contracts, RUN, file_id=file_id, records=records)
+            replay(landing.connection, traffic, landing.contracts, RUN, file_id=file_id, records=chosen)
         assert "the retention of the quarantine has removed their text" in str(error.value)
     # The corrected file replaces the row, and its text is kept for as long again.
     landing.put("traffic", MONTH, csv_body(TRAFFIC, ["7,2026-03-01,1,1,1,10,12.50", "7,2026-03-02,1,1,1,10,7"]))
@@ -270,7 +270,8 @@ def test_a_text_that_is_removed_while_a_person_is_forgotten_stays_removed(
             "select min(file_id), 1, '{type:a}', '{}', '1.0.0' from waybill.load_file"
         )
         connection.execute(
-            "insert into waybill.stream_rejected (dataset, shard, sequence, arrived_at, reasons, raw, contract_version) "
+            "insert into waybill.stream_rejected "
+            "(dataset, shard, sequence, arrived_at, reasons, raw, contract_version) "
             "values ('messaging.clicks', 'shard-1', 1, now(), '{type:a}', '{}', '1.0.0')"
         )
 
