@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import psycopg
@@ -28,6 +28,7 @@ from waybill.errors import DataError
 from waybill.files.landed_file import LandedFile
 from waybill.intake import withdrawal
 from waybill.intake.ingest import ingest_file
+from waybill.outputs.lake import _rows_of
 from waybill.period import Period
 from waybill.retention.history import remove_history
 from waybill.retention.removal import Removal
@@ -56,11 +57,16 @@ class Case:
     def questions(self) -> list[date]:
         return [day for period in self.periods for day in (period.start, period.end - timedelta(days=1), period.end)]
 
+    @property
+    def lake_days(self) -> list[date]:
+        return [period.start + timedelta(days=days) for period in self.periods for days in (0, 8, 16, 24)]
+
 
 MESSAGING = load_domain("messaging")
 MONTHS = ("2026-01", "2026-02", "2026-03", "2026-04")
 DAYS = ("2026-03-28", "2026-03-29", "2026-03-30", "2026-03-31")
 CHANGED_AT = datetime(2026, 3, 27, tzinfo=UTC)
+CUSTOMER = LAYOUTS["customers"]
 CASES = {
     "snapshot": Case(
         MESSAGING["customers"],
@@ -81,6 +87,17 @@ CASES = {
         lambda _, rows: csv_body(
             LAYOUTS["customers"].header,
             [LAYOUTS["customers"].line(1, CHANGED_AT + timedelta(hours=key), value) for key, value in rows],
+        ),
+    ),
+    "monthly changes": Case(  # of several days of the month, which are days of the lake
+        replace(SHOP["customers"], cadences=("month",)),
+        MONTHS,
+        lambda period, rows: csv_body(
+            CUSTOMER.header,
+            [
+                CUSTOMER.line(1, datetime.combine(period.start, time(12), UTC) + timedelta(days=8 * key), value)
+                for key, value in rows
+            ],
         ),
     ),
     "deliveries": Case(
@@ -181,11 +198,21 @@ class Warehouse:
         found = {
             str(day): sorted(self._rows(sql.SQL("select {} from {}({})"), names, as_of_function(contract), day))
             for day in self.case.questions
-            if self.horizon is None or day >= self.horizon
+            if self._is_kept(day)
         }
         current = sql.Identifier(contract.domain, contract.name)
+        if contract.load_mode in ("snapshot", "changes"):
+            found |= {f"lake {day}": self._in_lake(names, day) for day in self.case.lake_days if self._is_kept(day)}
         found["now"] = sorted(map(repr, self.connection.execute(sql.SQL("select {} from {}").format(names, current))))  # type: ignore[type-var]
         return found
+
+    def _is_kept(self, day: date) -> bool:
+        return self.horizon is None or day >= self.horizon
+
+    def _in_lake(self, names: sql.Composable, day: date) -> list[Any]:
+        """Return the rows that the lake would write of a day."""
+        query = sql.SQL("select {} {}").format(names, _rows_of(self.case.contract, day))
+        return sorted(map(repr, self.connection.execute(query).fetchall()))
 
     def _rows(self, query: sql.SQL, names: sql.Composable, function: sql.Composable, day: date) -> list[Any]:
         rows = self.connection.execute(query.format(names, function, sql.Literal(day))).fetchall()
@@ -194,6 +221,7 @@ class Warehouse:
     def remove(self, horizon: date, *, dry_run: bool = False) -> list[Removal]:
         found = [*remove_history(self.connection, self.case.contract, horizon, RUN, dry_run=dry_run)]
         if not dry_run:
+            horizon = Period.of(self.case.contract.cadence, horizon).start
             self.horizon, self.is_removed = horizon, True
         return found
 
@@ -239,6 +267,8 @@ def one(number: int, *values: int, name: str = "a.csv") -> Step:
 @example(
     before=[one(0, 1), one(1, 2), one(1, 1, name="b.csv"), one(2, 1)], after=[one(2), one(3, 1)], number=2, shift=0
 )
+# Two changes of one delivery are on days of the lake after the day from which the history is kept.
+@example(before=[(2, "a.csv", [(1, 1), (2, 2)], 0)], after=[], number=2, shift=1)
 @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_answers_since_the_horizon_are_as_if_nothing_was_removed(
     landing_connection: Connection, mode: str, before: list[Step], after: list[Step], number: int, shift: int
@@ -252,7 +282,7 @@ def test_answers_since_the_horizon_are_as_if_nothing_was_removed(
             with suppress(DataError):  # so that there are tables
                 warehouse.take((0, "b.csv", [(2, 1)], 0))
             outcomes = [warehouse.take(step) for step in before]
-            warehouse.horizon = horizon
+            warehouse.horizon = Period.of(case.contract.cadence, horizon).start
             answers, sizes = warehouse.answers(), warehouse.sizes()
             if is_removed:
                 warehouse.horizon = None

@@ -29,7 +29,7 @@ from waybill.contracts.spark_engine import unsupported
 from waybill.contracts.validation import compile_query
 from waybill.intake.validate import pattern_problems
 from waybill.ops.lint import lint
-from waybill.period import Period
+from waybill.period import Cadence, Period
 from waybill.settings import PROJECT_ROOT
 from waybill.settings import settings as project_settings
 
@@ -531,21 +531,50 @@ def test_one_contract_says_how_long_each_element_is_kept(tmp_path: Path) -> None
     path = tmp_path / "traffic.yaml"
     promises = "".join(
         f"  - {{property: retention, value: {value}, unit: d, element: {element}}}\n"
-        for value, element in enumerate(("traffic", "raw", "quarantine", "history"), start=1)
+        for value, element in enumerate(("traffic", "raw", "quarantine", "history"), start=401)
     )
     path.write_text(SOURCE.replace("slaProperties:\n", f"slaProperties:\n{promises}"))
     found = load(path)
     kept = (found.retention, found.raw_retention, found.quarantine_retention, found.history_retention)
-    assert kept == tuple(Retention(value, "d") for value in (1, 2, 3, 4))
+    assert kept == tuple(Retention(value, "d") for value in (401, 402, 403, 404))
     report = [str(one) for one in problems(replace(found, load_mode="report"))]
     assert any("a retention of raw, quarantine, history is for datasets" in one for one in report)
     refused = [one for one in unsupported(found) if "a retention with `element: " in one]
     assert len(refused) == 2, "Spark refuses what it cannot do"
     snapshot = replace(found, load_mode="snapshot")
     assert not any("the lake makes its days" in str(one) for one in problems(snapshot))
-    for other in (None, Retention(5, "d")):
+    for other in (None, Retention(405, "d")):
         texts = map(str, problems(replace(snapshot, retention=other)))
-        assert any("the lake makes its days from the history, which is kept for 4 days" in one for one in texts)
+        assert any("the lake makes its days from the history, which is kept for 404 days" in one for one in texts)
+
+
+@pytest.mark.parametrize(
+    ("cadence", "lookback", "latency", "kept", "needed"),
+    [
+        ("month", 0, None, Retention(30, "d"), "1 month or longer"),
+        ("month", 0, None, Retention(31, "d"), None),
+        ("month", 0, 5, Retention(31, "d"), "1 month and 5 days or longer"),
+        ("month", 2, 5, Retention(3, "months"), "3 months and 5 days or longer"),
+        ("month", 2, 5, Retention(4, "months"), None),
+        ("week", 1, None, Retention(13, "d"), "14 days or longer"),
+        ("day", 7, None, Retention(7, "d"), "8 days or longer"),
+        ("day", 7, None, Retention(8, "d"), None),
+        ("day", None, None, Retention(1, "d"), None),
+    ],
+)
+def test_the_history_is_kept_while_files_land_in_time(
+    cadence: Cadence, lookback: int | None, latency: int | None, kept: Retention, needed: str | None
+) -> None:
+    contract = replace(
+        load(PROJECT_ROOT / "include/contracts/messaging/traffic.yaml"),
+        cadences=(cadence,),
+        lookback_periods=lookback,
+        latency_days=latency,
+        history_retention=kept,
+    )
+    found = [str(one) for one in problems(contract) if "the history is kept for" in str(one)]
+    assert [needed in one for one in found if needed] == [True] * bool(needed)
+    assert bool(found) == bool(needed)
 
 
 def test_a_latency_in_hours_is_no_latency_in_days(tmp_path: Path) -> None:

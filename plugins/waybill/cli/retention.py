@@ -27,7 +27,7 @@ def retention(
 
     from waybill.contracts import load_all
     from waybill.formatting import count
-    from waybill.retention.enforce import enforce
+    from waybill.retention.enforce import enforce, planned_moves
     from waybill.run import Run, code_version
     from waybill.warehouse.connection import connect
 
@@ -37,6 +37,8 @@ def retention(
         contracts = [*(datasets_of(domain) if domain else load_all()).values()]
     run = Run(f"retention by {operating_system_user()}", code_version())
     with connect() as connection:
+        for move in planned_moves(connection, contracts) if dry_run else ():
+            print_line(f"would {move}.")
         found = enforce(connection, boto3.client("s3"), contracts, run, dry_run=dry_run)
     for removal in found:
         print_line(f"{'would ' if dry_run and removal.element != 'raw' else ''}{removal}")

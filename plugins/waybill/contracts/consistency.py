@@ -18,7 +18,7 @@ from waybill.contracts.contract import (
     Contract,
     numeric_digits,
 )
-from waybill.contracts.retention import ELEMENTS
+from waybill.contracts.retention import ELEMENTS, Retention
 from waybill.contracts.standard import Problem, likeliest
 
 _SQL_WORDS: Final = frozenset(
@@ -129,6 +129,7 @@ def _of_periods(contract: Contract) -> Iterator[Problem]:
             ("slaProperties",),
             f"a retention of {', '.join(ELEMENTS)} is for datasets: a derived table has none of them",
         )
+    yield from _of_horizon(contract)
     # The lake writes a day again from the history, for example after an erasure.
     has_days = contract.load_mode == "snapshot" or (contract.load_mode == "changes" and contract.day_column is not None)
     if (
@@ -145,6 +146,24 @@ def _of_periods(contract: Contract) -> Iterator[Problem]:
     partitioned = [column for column in contract.columns if column.partitioned]
     if len(partitioned) > 1 or any(column.name != name for column in partitioned):
         yield Problem(_TABLE, "only the periodColumn can partition a table")
+
+
+def _of_horizon(contract: Contract) -> Iterator[Problem]:
+    """Yield a retention of the history that refuses files which land in time, or rows that they may have."""
+    history = contract.history_retention
+    if history is None or not contract.is_dataset or not contract.cadences:
+        return
+    number, days = 1 + (contract.lookback_periods or 0), contract.latency_days or 0
+    least = Retention(number, "months") if contract.cadence == "month" else Retention(number, "d")
+    if contract.cadence == "week":
+        least = Retention(7 * number, "d")
+    if not least.is_within(history, days):
+        needed = f"{least} and {days} days" if days else str(least)
+        yield Problem(
+            ("slaProperties",),
+            f"the history is kept for {history}, and files of earlier periods are refused: it must be kept for "
+            f"{needed} or longer, which are a period, its latency and its lookbackPeriods",
+        )
 
 
 def _of_version(contract: Contract) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal, cast
 from zoneinfo import ZoneInfo
 
@@ -52,10 +52,13 @@ class Retention:
         """Return the first day that is kept at an instant, in the business time zone."""
         return self.first_day(now.astimezone(ZoneInfo(settings().timezone)).date())
 
-    def is_within(self, other: Retention) -> bool:
-        """Return whether another retention keeps every day that this one keeps, whatever the day of the question."""
+    def is_within(self, other: Retention, later: int = 0) -> bool:
+        """Return whether another retention keeps every day that this one keeps, whatever the day of the question.
+
+        The other one keeps them also so many days later.
+        """
         days = (date.fromordinal(_LEAP.toordinal() + number) for number in range(_DAYS))
-        return all(self.first_day(day) >= other.first_day(day) for day in days)
+        return all(self.first_day(day) >= other.first_day(day + timedelta(days=later)) for day in days)
 
 
 def declared(promises: Sequence[Mapping[str, Any]], element: Element | None) -> Retention | None:

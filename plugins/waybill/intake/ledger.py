@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import date
 from typing import Final
 
 from psycopg import Connection, sql
@@ -162,6 +163,27 @@ def release(connection: Connection, contract: Contract, period: Period, *, but: 
         return None
     profile.forget(connection, row[0])
     return str(row[1])
+
+
+def first_released(connection: Connection, contract: Contract, before: date) -> tuple[date, str] | None:
+    """Return (start of its period, address) of the first file of periods before a day that `release` has marked.
+
+    Such a file is superseded although no later version of its object is known. Returns None if there is none.
+    """
+    return connection.execute(
+        """
+        select f.period, 's3://' || f.bucket || '/' || f.object_key
+        from waybill.load_file as f
+        where f.dataset = %(dataset)s and f.status = 'superseded' and f.period < %(before)s
+          and not exists (
+            select from waybill.load_file as n
+            where (n.dataset, n.bucket, n.object_key) = (f.dataset, f.bucket, f.object_key) and n.file_id > f.file_id
+          )
+        order by f.period, f.file_id
+        limit 1
+        """,
+        {"dataset": contract.table, "before": before},
+    ).fetchone()
 
 
 def supersede(connection: Connection, file_id: int) -> None:

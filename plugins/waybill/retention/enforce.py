@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+import psycopg
 from psycopg import Connection
 
 from waybill.contracts import Contract
 from waybill.contracts.domains import is_on_spark
 from waybill.contracts.retention import Retention
 from waybill.errors import DataError
-from waybill.retention.history import remove_history
+from waybill.retention.history import HorizonMove, planned_move, remove_history
 from waybill.retention.quarantine import remove_texts
 from waybill.retention.raw_files import due_files
 from waybill.retention.removal import Removal, record
@@ -40,9 +41,12 @@ def enforce(
 
     Each place of a dataset loses at most a million rows a run, in transactions of 5,000 rows. Raw files are looked for
     and recorded, not removed. `connection` is in autocommit mode. A dataset that fails does not keep the others from
-    their turn: `DataError` names all of them at the end.
+    their turn. Raises at the end the first error that a retry may fix, of S3 or PostgreSQL, with the others as notes;
+    else `DataError` with all of them.
     """
-    moment, found, failures = now or datetime.now(UTC), list[Removal](), list[str]()
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    moment, found, failures = now or datetime.now(UTC), list[Removal](), dict[str, Exception]()
     for contract in contracts:
         if not contract.is_dataset:
             continue
@@ -51,12 +55,41 @@ def enforce(
                 for removal in _of_dataset(connection, s3, contract, run, dry_run=dry_run, now=moment):
                     if removal.objects:
                         found.append(removal)
-                        log.info("%s%s", "would " if dry_run else "", removal)
-            except DataError as error:
-                failures.append(f"{contract.table}: {error}")
-    if failures:
-        raise DataError("\n".join(failures))
+                        level = logging.WARNING if removal.is_cut else logging.INFO
+                        log.log(level, "%s%s", "would " if dry_run else "", removal)
+            except (DataError, psycopg.Error, BotoCoreError, ClientError) as error:
+                if connection.broken:
+                    raise
+                log.error("%s: %s", contract.table, error)
+                failures[contract.table] = error
+    _raise(failures)
     return found
+
+
+def _raise(failures: Mapping[str, Exception]) -> None:
+    told = [f"{table}: {error}" for table, error in failures.items()]
+    for error in failures.values():
+        if not isinstance(error, DataError):
+            error.add_note("Retentions that failed:\n" + "\n".join(told))
+            raise error
+    if told:
+        raise DataError("\n".join(told))
+
+
+def planned_moves(
+    connection: Connection, contracts: Iterable[Contract], now: datetime | None = None
+) -> list[HorizonMove]:
+    """Return the horizons that `enforce` would move."""
+    moment = now or datetime.now(UTC)
+    days = [
+        (contract, day)
+        for contract in contracts
+        if contract.is_dataset
+        and not is_on_spark(contract.domain)
+        and (day := _first_day(contract.history_retention, moment))
+    ]
+    moves = (planned_move(connection, contract, day) for contract, day in days)
+    return [move for move in moves if move]
 
 
 def _of_dataset(

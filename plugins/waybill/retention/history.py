@@ -7,6 +7,7 @@ files are withdrawn.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -15,13 +16,34 @@ from functools import partial
 from psycopg import Connection, sql
 
 from waybill.contracts import Contract
+from waybill.intake.ledger import first_released
 from waybill.intake.load import lock_table
+from waybill.period import Period
 from waybill.retention.removal import Removal, remove
 from waybill.run import Run
+from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.file_order import order_sql
 from waybill.warehouse.horizons import horizon_of, move_horizon
 from waybill.warehouse.schema import columns_sql, current_sql, equal_sql, relation, superseded_relation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HorizonMove:
+    """The move of the horizon of a dataset, which cannot be undone."""
+
+    dataset: str
+    before: date | None
+    """The horizon so far; None if the history is whole."""
+    after: date
+
+    def __str__(self) -> str:
+        return (
+            f"{self.dataset}: move the horizon of the history from {self.before or 'the first file'} to {self.after}. "
+            f"Files of periods before {self.after} are refused afterwards, and this cannot be undone"
+        )
 
 
 @dataclass(frozen=True)
@@ -34,26 +56,60 @@ class _Former:
     """The query for their keys, with `_day` and `_detail`, in the order of their removal."""
 
 
+def planned_move(connection: Connection, contract: Contract, kept_from: date) -> HorizonMove | None:
+    """Return how the horizon of a dataset moves if its history is kept from a day; None if it stays.
+
+    The horizon is the start of a period, since files are refused by their periods. It stays while no file was ever
+    loaded: else the first files would be refused. It does not pass the period of a file that the next run has to load
+    again.
+    """
+    before = horizon_of(connection, contract)
+    (is_loaded,) = one_row(
+        connection, "select exists (select from waybill.load_file where dataset = %s)", (contract.table,)
+    )
+    if not is_loaded:
+        return None
+    after = Period.of(contract.cadence, kept_from).start
+    released = first_released(connection, contract, after)
+    if released:
+        start, uri = released
+        log.warning(
+            "%s: the horizon stays at %s or earlier, because %s was released to be loaded again. Run its period",
+            *(contract.table, start, uri),
+        )
+        after = start
+    return HorizonMove(contract.table, before, after) if before is None or after > before else None
+
+
 def remove_history(
     connection: Connection, contract: Contract, kept_from: date, run: Run, *, dry_run: bool
 ) -> Iterator[Removal]:
-    """Move the horizon of a dataset to a day, never back, and yield what is removed from each of its tables.
+    """Move the horizon of a dataset to the start of the period of a day, never back, and yield what is removed.
 
     `connection` is in autocommit mode. The horizon is committed first: loads and questions that begin afterwards need
     nothing of what is removed then.
     """
-    horizon = max(kept_from, horizon_of(connection, contract) or kept_from)
-    if not dry_run:
+    if dry_run:
+        move = planned_move(connection, contract, kept_from)
+    else:
         with connection.transaction():
             lock_table(connection, contract)
-            ensure(connection, contract)  # its as-of functions refuse earlier days
-            move_horizon(connection, contract, horizon, run)
+            move = planned_move(connection, contract, kept_from)
+            if move:
+                ensure(connection, contract)  # its as-of functions refuse earlier days
+                move_horizon(connection, contract, move.after, run)
+    if move:
+        log.info("%s%s", "would " if dry_run else "", move)
+    horizon = move.after if move else horizon_of(connection, contract)
+    if horizon is None:
+        return
     for former in _former_rows(contract, horizon):
         name = former.table.as_string(None)
-        (is_there,) = connection.execute("select to_regclass(%s) is not null", (name,)).fetchone() or (False,)
+        (is_there,) = one_row(connection, "select to_regclass(%s) is not null", (name,))
         if is_there:
             removal = Removal(contract.table, "history", name.replace('"', ""), horizon)
-            remove(connection, removal, former.chosen, partial(_deletion, former), run, dry_run=dry_run)
+            change = partial(_deletion, former)
+            remove(connection, removal, former.chosen, change, (former.table, former.key), run, dry_run=dry_run)
             yield removal
 
 

@@ -63,16 +63,17 @@ def remove_texts(
         "timezone": sql.Literal(settings().timezone),
         "before": sql.Literal(start_of(kept_from)),
     }
-    for place, chosen, change in (
-        ("waybill.quarantine", _ROWS, _CHANGE_ROWS),
-        ("waybill.stream_rejected", _EVENTS, _CHANGE_EVENTS),
+    for table, chosen, change, key in (
+        ("quarantine", _ROWS, _CHANGE_ROWS, ["file_id", "record"]),
+        ("stream_rejected", _EVENTS, _CHANGE_EVENTS, ["dataset", "shard", "sequence"]),
     ):
-        removal = Removal(contract.table, "quarantine", place, kept_from)
+        removal = Removal(contract.table, "quarantine", f"waybill.{table}", kept_from)
         remove(
             connection,
             removal,
             sql.SQL(chosen).format(**parts),
             partial(_change, change),
+            (sql.Identifier("waybill", table), key),
             run,
             dry_run=dry_run,
         )

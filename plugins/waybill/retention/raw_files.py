@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from waybill.contracts import Contract
 from waybill.contracts.locations import raw_layout
 from waybill.retention.quarantine import start_of
-from waybill.retention.removal import DETAILS, Removal
+from waybill.retention.removal import DETAILS, MOST, Removal
 from waybill.settings import settings
 
 if TYPE_CHECKING:
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 GRACE_DAYS: Final = 3
 """How many days later a file is overdue: S3 applies the rules of a lifecycle once a day, and not at once."""
-LISTED: Final = 1_000_000
-"""How many objects of a dataset are looked at at most."""
 
 
 def due_files(s3: S3Client, contract: Contract, kept_from: date) -> Removal:
-    """Return the files of a dataset that landed before a day and are still in the bucket."""
+    """Return the files of a dataset that landed before a day and are still in the bucket.
+
+    At most a million objects are looked at.
+    """
     bucket, root = settings().raw_bucket, raw_layout(contract.domain, contract.name, contract.cadence).root
     zone, before = ZoneInfo(settings().timezone), start_of(kept_from)
     overdue = before - timedelta(days=GRACE_DAYS)
@@ -40,6 +41,7 @@ def due_files(s3: S3Client, contract: Contract, kept_from: date) -> Removal:
             if len(found.details) < DETAILS:
                 found.details.append(f"s3://{bucket}/{item['Key']}")
         looked += len(page.get("Contents", []))
-        if looked >= LISTED:
+        if looked >= MOST:
+            found.is_cut = True
             break
     return found

@@ -17,6 +17,7 @@ from waybill.contracts.retention import Element
 from waybill.formatting import count
 from waybill.run import Run
 from waybill.warehouse.connection import one_row
+from waybill.warehouse.schema import columns_sql, equal_sql
 
 BATCH: Final = 5_000
 """How many rows a transaction removes at most."""
@@ -41,17 +42,22 @@ class Removal:
     """Of raw files: those that should have been removed some days ago."""
     first_day: date | None = None
     last_day: date | None = None
+    is_cut: bool = False
+    """Whether a run's limit was reached, so that there may be more."""
     details: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         days = f" of {self.first_day} to {self.last_day}" if self.first_day else ""
+        more = f". A run takes at most {MOST:,}: there may be more, for the next run" if self.is_cut else ""
         if self.element == "raw":
             told = f"the bucket should remove {count(self.objects, 'file')}{days} below {self.place}"
-            return f"{self.dataset}: {told} (raw files are kept since {self.kept_from}; {self.overdue:,} are overdue)"
+            since = f"raw files are kept since {self.kept_from}; {self.overdue:,} are overdue"
+            return f"{self.dataset}: {told} ({since}){more}"
         what = {"history": ("former state of a row", "former states of rows"), "quarantine": ("text", "texts")}
         one, several = what[self.element]
         noun = one if self.objects == 1 else several
-        return f"{self.dataset}: remove {self.objects:,} {noun}{days} from {self.place} (kept since {self.kept_from})"
+        told = f"remove {self.objects:,} {noun}{days} from {self.place}"
+        return f"{self.dataset}: {told} (kept since {self.kept_from}){more}"
 
 
 def record(connection: Connection, removal: Removal, run: Run) -> int:
@@ -60,9 +66,9 @@ def record(connection: Connection, removal: Removal, run: Run) -> int:
         connection,
         """
         insert into waybill.retention (
-          dataset, element, place, kept_from, objects, overdue, first_day, last_day, run_id
+          dataset, element, place, kept_from, objects, overdue, first_day, last_day, is_cut, run_id
         )
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         returning retention_id
         """,
         (
@@ -74,6 +80,7 @@ def record(connection: Connection, removal: Removal, run: Run) -> int:
             removal.overdue,
             removal.first_day,
             removal.last_day,
+            removal.is_cut,
             run.run_id,
         ),
     )
@@ -85,6 +92,7 @@ def remove(
     removal: Removal,
     chosen: sql.Composable,
     change: Callable[[sql.Identifier], sql.Composable],
+    keyed: tuple[sql.Identifier, list[str]],
     run: Run,
     *,
     dry_run: bool,
@@ -92,7 +100,9 @@ def remove(
     """Remove the chosen rows in batches, and note in `removal` how many; a dry run counts them only.
 
     `chosen` is a query for what identifies the rows, in the order of their removal, with `_day` and `_detail`. `change`
-    returns the statement that changes the rows which a relation `batch` names. `connection` is in autocommit mode.
+    returns the statement that changes the rows which a relation `batch` names. `keyed` is their table with its key: the
+    rows of a batch are locked in the order of the key, as others lock them, so that nobody waits for each other.
+    `connection` is in autocommit mode.
     """
     connection.execute(
         sql.SQL(
@@ -105,6 +115,7 @@ def remove(
         found, removal.first_day, removal.last_day = one_row(
             connection, "select count(*), min(_day)::date, max(_day)::date from doomed"
         )
+        removal.is_cut = found >= MOST
         removal.details = _details(connection)
         if dry_run:
             removal.objects = found
@@ -118,6 +129,7 @@ def remove(
                 batch, change(sql.Identifier("batch"))
             )
             with connection.transaction():
+                connection.execute(_locking(keyed, start))
                 (done,) = one_row(connection, statement)
                 removal.objects += done
                 if number is None:
@@ -131,6 +143,14 @@ def remove(
     finally:
         if not connection.broken:
             connection.execute("drop table doomed")
+
+
+def _locking(keyed: tuple[sql.Identifier, list[str]], start: int) -> sql.Composed:
+    """Return the statement that locks the rows of a batch in the order of their key."""
+    table, key = keyed
+    return sql.SQL(
+        "select from {} as t inner join doomed as s on {} where s._place between {} and {} order by {} for update of t"
+    ).format(table, equal_sql("t", "s", key), sql.Literal(start), sql.Literal(start + BATCH - 1), columns_sql(key, "t"))
 
 
 def _details(connection: Connection) -> list[str]:
