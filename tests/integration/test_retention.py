@@ -15,14 +15,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 from psycopg import Connection, sql
 
 from support.landing import CUSTOMERS, MONTH, TRAFFIC, Landing, MemoryBucket, csv_body, customer_rows, traffic_rows
 from support.messaging_months import RUN, database
 from support.waiting import eventually
+from waybill.checks.quality import check_datasets
 from waybill.contracts import Contract, load_all, load_domain
 from waybill.contracts.retention import Retention
-from waybill.erasure import records
+from waybill.erasure import records as kept_records
 from waybill.erasure.rows import Erased
 from waybill.errors import DataError
 from waybill.intake.comparison import pending
@@ -34,14 +36,17 @@ from waybill.ops.incidents import open_incidents
 from waybill.ops.retention_lint import lint_retentions
 from waybill.ops.reveals import Place, reveal
 from waybill.outputs.lake import _written_from
+from waybill.period import Period
 from waybill.retention.enforce import enforce
 from waybill.retention.removal import Removal
 from waybill.settings import settings
 from waybill.stream.declared import declared_stream
 from waybill.stream.replay import replay as replay_events
 from waybill.views.operations.incidents import look
+from waybill.views.operations.open_rows import Selected, open_rows, rows_to_replay
+from waybill.views.operations.rejected_rows import replay_selected
 from waybill.warehouse.connection import connect
-from waybill.warehouse.horizons import move_horizon
+from waybill.warehouse.horizons import horizon_of, move_horizon
 from waybill_devtools.stack import Stack
 
 NOW = datetime.now(UTC)
@@ -86,6 +91,7 @@ def test_rejected_rows_lose_their_text_and_nothing_else(landing: Landing, traffi
     assert landing.all("select dataset, element, objects, run_id from waybill.retention") == [
         ("messaging.traffic", "quarantine", 1, RUN.run_id)
     ]
+    assert [(one.kind, one.rows) for one in open_rows(landing.connection, [traffic])] == [("removed", 1)]
     place = Place(file_id=before["file_id"], record=2)
     shown = reveal(landing.connection, traffic, place, by="test", shown_in="command")
     assert shown == [("record", "(removed by the retention)")]
@@ -133,6 +139,19 @@ def test_rows_of_periods_before_the_horizon_are_not_replayed(landing: Landing, t
     assert replay(landing.connection, traffic, landing.contracts, RUN) == []
     with pytest.raises(DataError, match=r"cannot be replayed: its period begins on 2026-03-01, .* since 2026-04-01"):
         replay(landing.connection, traffic, landing.contracts, RUN, file_id=file_id)
+    assert [(one.kind, one.rows) for one in open_rows(landing.connection, [traffic])] == [("past", 1)]
+    assert rows_to_replay(landing.connection, traffic, None, "type:revenue_eur", 9) == Selected([], [])
+    told = replay_selected(landing.connection, traffic, landing.contracts, RUN, Selected([(file_id, 2)]))
+    assert "cannot be replayed: its period begins on 2026-03-01" in told["text"]
+    assert not told["is_done"]
+
+
+def test_checks_of_what_was_known_before_the_horizon_are_left_out(
+    landing: Landing, traffic: Contract, caplog: pytest.LogCaptureFixture
+) -> None:
+    move_horizon(landing.connection, traffic, date(2026, 5, 1), RUN)
+    assert check_datasets(landing.connection, [traffic], [Period.parse("month", MONTH)], RUN) == []
+    assert f"messaging.traffic {MONTH} is not checked: " in caplog.text
 
 
 def test_files_before_the_horizon_are_not_loaded_again_for_a_new_contract(landing: Landing, traffic: Contract) -> None:
@@ -142,6 +161,10 @@ def test_files_before_the_horizon_are_not_loaded_again_for_a_new_contract(landin
     assert [file.key for file in pending(landing.connection, traffic, landed)] == [key]
     move_horizon(landing.connection, traffic, date(2026, 4, 1), RUN)
     assert pending(landing.connection, traffic, landed) == []
+    etag = landing.ledger(key)["etag"]
+    landing.connection.execute("update waybill.load_file set etag = 'of parts' where object_key = %s", (key,))
+    landing.ingest("traffic", MONTH)
+    assert landing.ledger(key)["etag"] == etag, "the same content as another version is noted"
 
 
 def test_days_before_the_horizon_are_not_written_to_the_lake(landing: Landing) -> None:
@@ -152,6 +175,52 @@ def test_days_before_the_horizon_are_not_written_to_the_lake(landing: Landing) -
         move_horizon(landing.connection, contract, date(2026, 3, 1), RUN)
     assert _written_from(landing.connection, customers) == date(2026, 4, 1), "a horizon never moves back"
     assert _written_from(landing.connection, traffic) is None, "current rows are whole"
+
+
+def test_the_horizon_waits_for_the_first_file_and_for_released_files(landing: Landing) -> None:
+    traffic = replace(landing.contracts["traffic"], history_retention=KEPT)
+    now = datetime(2026, 9, 20, tzinfo=UTC)
+
+    def horizon(contract: Contract) -> date | None:
+        run(landing, contract, now)
+        return horizon_of(landing.connection, contract)
+
+    assert horizon(replace(traffic, name="invoices")) is None, "no file was ever loaded"
+    key = landing.load("traffic", csv_body(TRAFFIC, traffic_rows(1)))
+    landing.connection.execute("update waybill.load_file set status = 'superseded' where object_key = %s", (key,))
+    [(released,)] = landing.all("select period from waybill.load_file where status = 'superseded'")
+    assert horizon(traffic) == released < date(2026, 8, 1), "the next run loads the file again"
+    landing.ingest("traffic", MONTH)
+    assert landing.ledger(key)["status"] == "loaded"
+    assert horizon(traffic) == date(2026, 8, 1), "the start of the month of 21 August"
+
+
+def test_a_dataset_that_fails_does_not_keep_the_others(
+    landing: Landing, traffic: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejected(landing)
+    broken = [replace(traffic, name=name, raw_retention=KEPT) for name in ("a", "b")]
+    errors = iter([ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectsV2"), DataError("wrong")])
+
+    def fail(*_: object) -> Removal:
+        raise next(errors)
+
+    monkeypatch.setattr("waybill.retention.enforce.due_files", fail)
+    with pytest.raises(ClientError, match="AccessDenied") as error:
+        enforce(landing.connection, landing.s3, [*broken, traffic], RUN, now=LATER)
+    assert "messaging.b: wrong" in error.value.__notes__[0]
+    assert landing.column("select raw from waybill.quarantine") == [REMOVED]
+
+
+def test_a_run_that_reaches_its_limit_says_so(
+    landing: Landing, traffic: Contract, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rejected(landing)
+    monkeypatch.setattr("waybill.retention.removal.MOST", 1)
+    [removal] = run(landing, traffic)
+    assert removal.is_cut
+    assert "there may be more, for the next run" in caplog.text
+    assert landing.column("select is_cut from waybill.retention") == [True]
 
 
 def opened(landing: Landing) -> list[tuple[str, int]]:
@@ -206,11 +275,11 @@ def test_a_raw_file_that_the_retention_removed_is_not_missing(landing: Landing) 
 
 @pytest.fixture
 def kept_customers(stack: Stack, include_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a warehouse with three months of customers, and a contract that keeps the history for a day."""
+    """The address of a warehouse with three months of customers, and a contract that keeps the history for 40 days."""
     path = include_dir / "contracts/messaging/customers.yaml"
     promises = (
-        "slaProperties:\n  - {property: retention, value: 1, unit: d}\n"
-        "  - {property: retention, value: 1, unit: d, element: history}\n"
+        "slaProperties:\n  - {property: retention, value: 40, unit: d}\n"
+        "  - {property: retention, value: 40, unit: d, element: history}\n"
     )
     path.write_text(path.read_text().replace("slaProperties:\n", promises))
     with database(stack) as dsn:
@@ -227,6 +296,12 @@ def test_a_killed_run_has_removed_what_it_has_recorded(kept_customers: str) -> N
     one_by_one = "import sys, waybill.retention.removal as r; r.BATCH = 1; from waybill.cli import app; app()"
     command = [sys.executable, "-c", one_by_one, "retention", "messaging.customers"]
     environment = os.environ | {"AIRFLOW_CONN_WAYBILL_WAREHOUSE": kept_customers}
+    planned = subprocess.run([*command, "--dry-run"], env=environment, capture_output=True, text=True, check=True)
+    horizon = (NOW - timedelta(days=40)).date().replace(day=1)
+    assert planned.stdout.startswith(
+        f"would messaging.customers: move the horizon of the history from the first file to {horizon}. "
+        f"Files of periods before {horizon} are refused afterwards, and this cannot be undone.\n"
+    )
     counts = (
         "select (select count(*) from messaging.customers_history), (select sum(objects) from waybill.retention), "
         "(select day from waybill.horizon)"
@@ -248,9 +323,9 @@ def test_a_killed_run_has_removed_what_it_has_recorded(kept_customers: str) -> N
                 == (0,)
             )
         )
-        left, removed, horizon = other.execute(counts).fetchone() or ()
+        left, removed, moved = other.execute(counts).fetchone() or ()
         assert (left + removed, 3 <= removed < 6) == (9, True)
-        assert horizon is not None, "the horizon is moved before anything is removed"
+        assert moved == horizon, "the horizon is moved before anything is removed"
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert f"remove {6 - removed} former state" in done.stdout
         assert other.execute(counts).fetchone() == (3, 6, horizon)
@@ -262,7 +337,7 @@ def test_a_killed_run_has_removed_what_it_has_recorded(kept_customers: str) -> N
 def test_a_text_that_is_removed_while_a_person_is_forgotten_stays_removed(
     kept_customers: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_candidates", lambda _: {"domain": "messaging", "texts": ["%"], "escape": "?"})
+    monkeypatch.setattr(kept_records, "_candidates", lambda _: {"domain": "messaging", "texts": ["%"], "escape": "?"})
     erased, place = Erased(), "select raw from waybill.quarantine union all select raw from waybill.stream_rejected"
     with connect(kept_customers) as connection, connect(kept_customers) as other:
         connection.execute(
@@ -283,8 +358,8 @@ def test_a_text_that_is_removed_while_a_person_is_forgotten_stays_removed(
                 )
             return "the text without the person"
 
-        monkeypatch.setattr(records, "without_person", without)
-        for erase in (records.erase_quarantine, records.erase_rejected_events):
+        monkeypatch.setattr(kept_records, "without_person", without)
+        for erase in (kept_records.erase_quarantine, kept_records.erase_rejected_events):
             for table in ("quarantine", "stream_rejected"):
                 connection.execute(
                     sql.SQL("update waybill.{} set raw = '{{}}', removed_at = null").format(sql.Identifier(table))

@@ -17,7 +17,7 @@ from waybill.errors import DataError
 from waybill.period import Period
 from waybill.run import Run
 from waybill.settings import settings
-from waybill.warehouse.connection import non_retryable_sql, one_row
+from waybill.warehouse.connection import HistoryRemoved, non_retryable_sql, one_row
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.schema import as_of_function, columns_sql, relation
 
@@ -107,16 +107,15 @@ def evaluate(connection: Connection, contract: Contract, period: Period) -> list
 
     Checks of drift need the previous period: the build of a feature view runs them.
     """
-    results = []
-    for check in contract.checks:
-        if check.metric == "drift":
-            continue
-        query = query_of(contract, check)
-        with non_retryable_sql(f"the check {check.name} of {contract.table} {period}"):
-            row = connection.execute(query, period.parameters(settings().timezone)).fetchone()
-        observed = None if row is None or row[0] is None else Decimal(str(row[0]))
-        results.append(CheckResult(contract.table, check, period, observed))
-    return results
+    return [_result(connection, contract, check, period) for check in contract.checks if check.metric != "drift"]
+
+
+def _result(connection: Connection, contract: Contract, check: Check, period: Period) -> CheckResult:
+    query = query_of(contract, check)
+    with non_retryable_sql(f"the check {check.name} of {contract.table} {period}"):
+        row = connection.execute(query, period.parameters(settings().timezone)).fetchone()
+    observed = None if row is None or row[0] is None else Decimal(str(row[0]))
+    return CheckResult(contract.table, check, period, observed)
 
 
 def record(
@@ -209,8 +208,9 @@ def check_datasets(
     """Run and record the checks of datasets for the periods.
 
     Raises `DataError` if a check of severity error fails. A dataset without loaded files has no rows. Where files land
-    at any time, a period for which no file of a dataset arrived is checked for freshness only. Raises `ContractError`
-    for datasets on Spark.
+    at any time, a period for which no file of a dataset arrived is checked for freshness only. A check that asks for
+    what was known before the horizon of a dataset is left out: the period cannot change any more, and earlier results
+    stay. Raises `ContractError` for datasets on Spark.
     """
     for contract in contracts:
         require_warehouse(
@@ -222,8 +222,17 @@ def check_datasets(
     results = []
     for period in periods:
         for contract in contracts:
-            found = evaluate(connection, _due(connection, contract, period), period)
-            forget_removed(connection, contract, period, found)
+            due, found = _due(connection, contract, period), list[CheckResult]()
+            left_out = 0
+            for check in (one for one in due.checks if one.metric != "drift"):
+                try:
+                    with connection.transaction():
+                        found.append(_result(connection, contract, check, period))
+                except HistoryRemoved as error:
+                    left_out += 1
+                    log.warning("%s %s is not checked: %s", contract.table, period, error)
+            if not left_out:
+                forget_removed(connection, contract, period, found)
             results += found
     record(connection, results, run)
     stop_or_warn(results)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from waybill.contracts import Contract
+from waybill.contracts import Contract, load_domain
 from waybill.contracts.domains import load_manifest
-from waybill.contracts.locations import feature_schema, raw_layout, read_sql, report_files, star_schema
+from waybill.contracts.locations import SCHEMAS, feature_schema, raw_layout, read_sql, report_files, star_schema
 from waybill.derived.build import named_tables
 from waybill.settings import settings
 
@@ -40,6 +40,13 @@ def _of_history(contract: Contract, datasets: Collection[Contract]) -> Iterator[
         tables[f"{contract.table}_as_of"] = f"{contract.table}_as_of"
     for folder in (star_schema(contract.domain), contract.domain, feature_schema(contract.domain)):
         texts |= {str(path): read_sql(path) for path in report_files(folder)}
+    texts |= {
+        f"the check {check.name} of {derived.table}": check.query
+        for make in SCHEMAS
+        for derived in load_domain(make(contract.domain)).values()
+        for check in derived.checks
+        if check.query
+    }
     for name, text in texts.items():
         if read := sorted(named_tables(text, tables)):
             yield (

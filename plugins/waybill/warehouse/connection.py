@@ -149,6 +149,10 @@ def quote_no_rows() -> Iterator[None]:
         raise told.with_traceback(error.__traceback__) from None
 
 
+class HistoryRemoved(DataError):
+    """A statement asks for what was known before the horizon of a dataset."""
+
+
 @contextmanager
 def non_retryable_sql(what: str) -> Iterator[None]:
     """Raise `DataError` if a statement from an SQL file or a contract fails, because a retry would fail again.
@@ -159,5 +163,6 @@ def non_retryable_sql(what: str) -> Iterator[None]:
         yield
     except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
         said = str(without_values(error)).rstrip(".")
-        instead = "" if error.sqlstate == BEFORE_HORIZON else " Correct the SQL or the contract."
-        raise DataError(f"{what} failed: {said}.{instead}") from None
+        if error.sqlstate == BEFORE_HORIZON:
+            raise HistoryRemoved(f"{what} failed: {said}.") from None
+        raise DataError(f"{what} failed: {said}. Correct the SQL or the contract.") from None

@@ -18,9 +18,10 @@ from waybill.blanks import strip
 from waybill.contracts import Contract
 from waybill.warehouse.schema import relation
 
-Kind = Literal["arrived", "changed", "late", "other", "unsplit"]
+Kind = Literal["arrived", "changed", "late", "other", "past", "removed", "unsplit"]
 """Why rows are open: the row that they refer to has arrived, the contract has changed since, they are too late, they
-break a rule of the contract, or they could not be split into fields."""
+break a rule of the contract, their period is before the horizon of the dataset, the retention has removed their text,
+or they could not be split into fields."""
 
 SEARCHED_FILES: Final = 10_000
 """How many of the newest files of each dataset are searched."""
@@ -55,10 +56,11 @@ files as (
 open as (
   select
     f.dataset, f.version, f.referring, f.loaded_at as since, f.file_id, q.record, null as shard, null as sequence,
-    q.reasons, q.raw, q.contract_version
+    q.reasons, q.raw, q.contract_version, q.removed_at, f.period < h.day as is_past
   from files as f
+  left join waybill.horizon as h using (dataset)
   cross join lateral (
-    select q.record, q.reasons, q.raw, q.contract_version
+    select q.record, q.reasons, q.raw, q.contract_version, q.removed_at
     from waybill.quarantine as q
     where q.file_id = f.file_id and q.resolved_as is null
     order by q.record
@@ -66,10 +68,11 @@ open as (
   ) as q
   union all
   select
-    d.dataset, d.version, '', e.rejected_at, null, null, e.shard, e.sequence, e.reasons, e.raw, e.contract_version
+    d.dataset, d.version, '', e.rejected_at, null, null, e.shard, e.sequence, e.reasons, e.raw, e.contract_version,
+    e.removed_at, false
   from unnest(%(datasets)s::text[], %(versions)s::text[]) as d (dataset, version)
   cross join lateral (
-    select e.rejected_at, e.shard, e.sequence, e.reasons, e.raw, e.contract_version
+    select e.rejected_at, e.shard, e.sequence, e.reasons, e.raw, e.contract_version, e.removed_at
     from waybill.stream_rejected as e
     where e.dataset = d.dataset and e.resolved_as is null
     order by e.rejected_at desc
@@ -80,6 +83,8 @@ rows as (
   select
     dataset, file_id, record, shard, sequence, reasons, raw, since,
     case
+      when is_past then 'past'
+      when removed_at is not null then 'removed'
       when not starts_with(raw, '{{') then 'unsplit'
       when reasons = '{{too_late}}' then 'late'
       when contract_version <> version then 'changed'
@@ -112,7 +117,7 @@ order by c.dataset, c.kind
 _LISTED = """
 select file_id, record, shard, sequence::text, raw, since, reasons
 from rows
-where %(kind)s::text is null or kind = %(kind)s
+where kind <> 'past' and (%(kind)s::text is null or kind = %(kind)s)
 order by file_id desc, record, shard, rows.sequence
 """
 
@@ -174,7 +179,7 @@ def open_rows(connection: Connection, contracts: Sequence[Contract]) -> list[Ope
 def rows_to_replay(
     connection: Connection, contract: Contract, kind: Kind | None, reason: str | None, limit: int
 ) -> Selected:
-    """Return the open rows and events of a kind, or with a reason, that have fields: at most `limit` of both."""
+    """Return the open rows and events of a kind, or with a reason, that can be replayed: at most `limit` of both."""
     if kind == "arrived":
         return Selected([(file_id, record) for file_id, record, _ in _arrived(connection, contract)]).first(limit)
     found = [

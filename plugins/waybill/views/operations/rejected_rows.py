@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from waybill.contracts import Contract
 from waybill.contracts.classification import restricted_names
+from waybill.errors import DataError
 from waybill.formatting import count, text
 from waybill.intake.expectations import RECORD, columns_of, expectation
 from waybill.intake.ledger import COUNTS
@@ -288,6 +289,10 @@ def _rejected(contract: Contract, row: dict[str, Any]) -> RejectedRow:
     )
 
 
+TOLD: Final = 3
+"""How many reasons of files that cannot be replayed are told."""
+
+
 def replay_selected(
     connection: Connection,
     contract: Contract,
@@ -300,7 +305,7 @@ def replay_selected(
     """Replay rows and events of a dataset.
 
     Returns the counts of their outcomes, the first period of a row that is loaded now, a sentence, and whether no row
-    is rejected still.
+    is rejected still. A file whose rows cannot be replayed does not keep the others from it.
     """
     from waybill.intake.replay import replay
 
@@ -308,11 +313,16 @@ def replay_selected(
     for file_id, record in chosen.rows:
         selected.setdefault(file_id, []).append(record)
     counts = dict.fromkeys(COUNTS, 0)
-    admitted = []
+    admitted, refused = [], []
     for file_id, records in sorted(selected.items()):
-        for done in replay(
-            connection, contract, contracts, run, file_id=file_id, records=records, admit_late=admit_late
-        ):
+        try:
+            replayed = replay(
+                connection, contract, contracts, run, file_id=file_id, records=records, admit_late=admit_late
+            )
+        except DataError as error:
+            refused.append(f"{str(error)[:1].upper()}{str(error)[1:].rstrip('.')}.")
+            continue
+        for done in replayed:
             for name in COUNTS:
                 counts[name] += getattr(done.books, name)
             if done.books.rows_in > done.books.rejected:
@@ -324,8 +334,8 @@ def replay_selected(
         "counts": counts,
         "events": vars(of_events),
         "admitted_from": first,
-        "text": " ".join([_replayed(counts, first, of_events), *still]),
-        "is_done": not still,
+        "text": " ".join([_replayed(counts, first, of_events), *refused[:TOLD], *still]),
+        "is_done": not still and not refused,
     }
 
 
@@ -370,7 +380,7 @@ def _still_open(connection: Connection, contract: Contract, chosen: Selected) ->
           from waybill.quarantine as q
           inner join unnest(%(files)s::integer[], %(records)s::integer[]) as s (file_id, record)
             on q.file_id = s.file_id and q.record = s.record
-          where q.resolved_as is null
+          where q.resolved_as is null and q.removed_at is null
           union all
           select e.raw, e.reasons
           from waybill.stream_rejected as e

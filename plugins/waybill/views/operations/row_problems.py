@@ -18,6 +18,8 @@ _WHAT: Final[dict[Kind, str]] = {
     "changed": "were rejected by an earlier contract",
     "late": "arrived too late",
     "other": "in quarantine",
+    "past": "cannot be replayed any more",
+    "removed": "have no text any more",
     "unsplit": "have no fields",
 }
 
@@ -36,7 +38,7 @@ def _problem(found: OpenRows) -> Problem:
         ]
     number = f"{'more than ' if found.is_cut else ''}{count(found.rows, _noun(found))}"
     return Problem(
-        "notice" if found.kind in ("other", "unsplit") else "warning",
+        "notice" if found.kind in ("other", "past", "removed", "unsplit") else "warning",
         "rows",
         f"{number} of {contract.table} {what}",
         found.since,
@@ -60,6 +62,8 @@ def _cause_of_events(found: OpenRows) -> str:
         "changed": f"The contract is {found.contract.version} now. Reasons so far: {reasons}.",
         "late": f"They happened more than {text(found.contract.lookback_periods)} days before they arrived.",
         "other": f"They break the contract: {reasons}. Correct what sends them, or the contract.",
+        "past": "",
+        "removed": f"The retention of the quarantine has removed their text: {reasons}. Send them again.",
         "unsplit": f"They are no JSON objects that can be read: {reasons}. Send them again.",
     }[found.kind]
 
@@ -72,6 +76,8 @@ def _cause_of_rows(found: OpenRows) -> str:
         "changed": f"The contract is {found.contract.version} now. Reasons so far: {reasons}.{again}",
         "late": f"Their business day is more than {text(found.contract.lookback_periods)} periods before their file.",
         "other": f"They break the contract: {reasons}. Correct the file or the contract.",
+        "past": f"The history is not kept for their periods: {reasons}. Deliver them with a file of a later period.",
+        "removed": f"The retention has removed their text: {reasons}. Send a corrected file under the same name.",
         "unsplit": f"They cannot be split into fields: {reasons}. Send a corrected file under the same name.",
     }[found.kind]
 
@@ -82,7 +88,13 @@ def _actions(found: OpenRows) -> tuple[Action, ...]:
     show = Action("page", "Show rows", "quarantine.html", {"dataset": contract.table, "reason": reason})
     dag = load_manifest(contract.domain).dag
     labels: dict[Kind, str] = {"arrived": "Replay", "changed": "Replay", "late": "Admit late"}
-    topics: dict[Kind, Topic] = {"arrived": "replay", "changed": "replay", "late": "late", "unsplit": "file"}
+    topics: dict[Kind, Topic] = {
+        "arrived": "replay",
+        "changed": "replay",
+        "late": "late",
+        "removed": "file",
+        "unsplit": "file",
+    }
     guide = runbook(topics.get(found.kind, "rows"), dag)
     if found.kind not in labels or is_on_spark(contract.domain):
         return show, guide
