@@ -369,6 +369,17 @@ def test_a_text_that_is_removed_while_a_person_is_forgotten_stays_removed(
             assert connection.execute(place).fetchall() == [(REMOVED,)] * 2
 
 
+def test_a_check_of_a_derived_table_may_need_former_states(include_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYBILL_INCLUDE_DIR", str(include_dir))
+    settings.cache_clear()
+    path = include_dir / "contracts/messaging_report/revenue_by_period.yaml"
+    path.write_text(path.read_text().replace("messaging.traffic_as_of(%(period_end)s)", "messaging.traffic_superseded"))
+    contracts = load_all()
+    contracts["messaging.traffic"] = replace(contracts["messaging.traffic"], history_retention=KEPT)
+    found = lint_retentions(contracts.values())
+    assert any("of messaging_report.revenue_by_period reads messaging.traffic_superseded" in one for one in found)
+
+
 @pytest.mark.parametrize(
     ("table", "change", "problem"),
     [

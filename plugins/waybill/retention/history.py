@@ -109,7 +109,9 @@ def remove_history(
         if is_there:
             removal = Removal(contract.table, "history", name.replace('"', ""), horizon)
             change = partial(_deletion, former)
-            remove(connection, removal, former.chosen, change, (former.table, former.key), run, dry_run=dry_run)
+            remove(
+                connection, contract, removal, former.chosen, change, (former.table, former.key), run, dry_run=dry_run
+            )
             yield removal
 
 

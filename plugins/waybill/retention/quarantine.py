@@ -70,6 +70,7 @@ def remove_texts(
         removal = Removal(contract.table, "quarantine", f"waybill.{table}", kept_from)
         remove(
             connection,
+            contract,
             removal,
             sql.SQL(chosen).format(**parts),
             partial(_change, change),

@@ -13,8 +13,10 @@ from typing import Final
 
 from psycopg import Connection, sql
 
+from waybill.contracts import Contract
 from waybill.contracts.retention import Element
 from waybill.formatting import count
+from waybill.intake.load import lock_table
 from waybill.run import Run
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.schema import columns_sql, equal_sql
@@ -89,6 +91,7 @@ def record(connection: Connection, removal: Removal, run: Run) -> int:
 
 def remove(
     connection: Connection,
+    contract: Contract,
     removal: Removal,
     chosen: sql.Composable,
     change: Callable[[sql.Identifier], sql.Composable],
@@ -101,8 +104,8 @@ def remove(
 
     `chosen` is a query for what identifies the rows, in the order of their removal, with `_day` and `_detail`. `change`
     returns the statement that changes the rows which a relation `batch` names. `keyed` is their table with its key: the
-    rows of a batch are locked in the order of the key, as others lock them, so that nobody waits for each other.
-    `connection` is in autocommit mode.
+    rows of a batch are locked in the order of the key. Each transaction waits for loads and replays of the dataset, and
+    for the erasure of a person, so that they do not wait for each other's rows. `connection` is in autocommit mode.
     """
     connection.execute(
         sql.SQL(
@@ -129,6 +132,7 @@ def remove(
                 batch, change(sql.Identifier("batch"))
             )
             with connection.transaction():
+                lock_table(connection, contract)
                 connection.execute(_locking(keyed, start))
                 (done,) = one_row(connection, statement)
                 removal.objects += done
