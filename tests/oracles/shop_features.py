@@ -63,7 +63,7 @@ class Features:
             gaps = [(later - earlier).days for earlier, later in pairwise(on)]
             spend: Counter[str] = Counter()
             for row in orders[90]:
-                if category := row["product"].attributes[1]:
+                if category := self._product(row["product_id"], row["day"]).get("category"):
                     spend[category] += row["total_amount"]
             found.append(
                 {
@@ -104,12 +104,16 @@ class Features:
             )
         return found
 
-    def _price(self, product: int, day: date) -> Decimal | None:
+    def _product(self, product: int, day: date) -> Row:
+        """Return the product in the file of a day; empty if it does not have the product."""
         for row in self.shop.products:
             if row["product_id"] == product and row["valid_from"] <= day < (row["valid_to"] or date.max):
-                price: Decimal = row["price"]
-                return price
-        return None
+                return row
+        return {}
+
+    def _price(self, product: int, day: date) -> Decimal | None:
+        price: Decimal | None = self._product(product, day).get("price")
+        return price
 
     def product_sales(self, day: date) -> list[Row]:
         ratings = self._ratings(30, day, "product_id")

@@ -245,6 +245,25 @@ def test_windows_of_a_customer(warehouse_of_shop: ShopWarehouse) -> None:
     assert row["event_ts"] == at("2026-04-01")
 
 
+def test_product_sold_before_its_first_file_has_no_category(warehouse_of_shop: ShopWarehouse) -> None:
+    shop = Shop(
+        customers=[customer(1, "2025-01-01")],
+        products=[
+            product(1, "2026-03-11", category="Toys"),
+            product(2, "2026-03-01", "2026-03-10", category="Books"),
+            product(2, "2026-03-10", category="Games"),
+        ],
+        transactions=[
+            sale(1, "2026-03-10", 100),
+            sale(2, "2026-03-09", 20, of=2),
+            sale(3, "2026-03-10", 5, of=2),
+        ],
+    )
+    for on in ("2026-03-10", "2026-03-12"):  # the second one knows the file of March 11
+        (row,) = answer(warehouse_of_shop, shop, "customer_orders_v1", on)
+        assert row["preferred_category"] == "Books"
+
+
 def test_session_over_midnight_counts_from_the_day_on_which_it_is_over(warehouse_of_shop: ShopWarehouse) -> None:
     steps = [
         ("2026-03-05 23:50", "product_view", None),

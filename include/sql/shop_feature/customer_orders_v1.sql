@@ -1,13 +1,14 @@
 -- Question:   What, how often and for how much did each customer order lately, and how did the customer rate it?
 -- Grain:      One row per day and customer with a sale or review in the ninety days up to the day.
--- Inputs:     shop_star.fact_sales, shop_star.fact_reviews, shop_star.dim_product.
+-- Inputs:     shop_star.fact_sales, shop_star.fact_reviews, shop.products_history.
 -- Parameters: period_start, period_end (dates, half-open: one day, the last of the ninety), ends_at (the day's end).
 -- An order is a completed sale. Returned and refunded sales count on the day of the sale, because the data has no
--- return date. A sale counts in the product's category at the time of the sale; products without one are left out.
+-- return date. A sale counts in the product's category in the file of the day of the sale. Products that this file does
+-- not have are left out: the star schema would give them the category of a later file.
 with sales as (
     select
         customer_id,
-        product_key,
+        product_id,
         sale_date,
         total_amount,
         status = 'completed' as is_order
@@ -25,9 +26,11 @@ reviews as (
 
 products as (
     select
-        product_key,
-        category
-    from shop_star.dim_product
+        product_id,
+        category,
+        valid_from,
+        valid_to
+    from shop.products_history
 ),
 
 customers as (
@@ -61,7 +64,11 @@ category_totals as (
         products.category,
         sum(sales.total_amount) as spend
     from sales
-    inner join products on sales.product_key = products.product_key
+    inner join products
+        on
+            sales.product_id = products.product_id
+            and sales.sale_date >= products.valid_from
+            and sales.sale_date < products.valid_to
     where sales.is_order and products.category is not null
     group by sales.customer_id, products.category
 ),
