@@ -28,8 +28,10 @@ from typing import TYPE_CHECKING, Any
 from psycopg import Connection, sql
 
 from waybill.contracts.feature_views import FeatureView, find_feature_view
+from waybill.contracts.locations import read_sql
+from waybill.derived.feature import open_version
+from waybill.ops.lineage import sql_path
 from waybill.warehouse.connection import connect
-from waybill.warehouse.evolution import ensure
 from waybill.warehouse.feature_tables import relation_named
 from waybill.warehouse.migrations import upgrade
 
@@ -89,7 +91,7 @@ def fill(connection: Connection, view: FeatureView, rows: int) -> None:
         ),
     }
     with connection.transaction():
-        ensure(connection, view.contract)
+        open_version(connection, view.contract, read_sql(sql_path(view.contract)))
         keys = connection.execute(
             "select conname, pg_get_constraintdef(oid) from pg_constraint "
             "where conrelid = %s::regclass and contype = 'p'",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,8 @@ from waybill.contracts import ContractError, load_domain
 from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.contracts.people import people_of
 from waybill.derived.affected import affected
-from waybill.derived.refresh import out_of_date
-from waybill.derived.refresh_features import refresh_features
+from waybill.derived.refresh import out_of_date, refresh
+from waybill.derived.refresh_features import refresh_features, unbuilt_periods
 from waybill.erasure.forget import forget
 from waybill.erasure.person import target_of
 from waybill.erasure.search import Hit, _in_id_columns
@@ -274,17 +274,106 @@ def test_history_is_known_on_time_and_what_comes_later_when_it_is_built(shop: Sh
     assert trace(shop.connection, built_report(shop.connection, "spend:1"), Period.named(DAYS[2])).row_count == 2
 
 
-def test_a_training_set_ends_the_history(shop: Shop, view: FeatureView, monkeypatch: pytest.MonkeyPatch) -> None:
+def register_set(connection: Connection, view: FeatureView, name: str, rows: int, *, is_as_of_now: bool) -> None:
+    connection.execute(
+        """
+        insert into waybill.training_set (
+          name, views, is_as_of_now, location, row_count, labels_sha256, content_sha256, manifest, code_version,
+          created_by
+        )
+        values (%s, %s, %s, 's3://lake/set.parquet', %s, '', '', '{}', 'test', 'ann')
+        """,
+        (name, [view.table], is_as_of_now, rows),
+    )
+
+
+def test_a_training_set_ends_the_history(shop: Shop, view: FeatureView) -> None:
     sell(shop, DAYS[0], [(1, 1, 5)])
     refreshed(shop.connection)
     sell(shop, DAYS[2], [(2, 1, 5)])
+    register_set(shop.connection, view, "now", 5, is_as_of_now=True)
+    register_set(shop.connection, view, "empty", 0, is_as_of_now=False)
+    assert unbuilt_periods(shop.connection, view) == [Period.named(DAYS[2])]
     refreshed(shop.connection)
+    assert unbuilt_periods(shop.connection, view) == []
     assert [_on_time(row) for row in log_of(shop.connection)] == [True, True]
-    monkeypatch.setattr("waybill.derived.feature.training_sets", lambda *_: ["churn"])
+    register_set(shop.connection, view, "churn", 5, is_as_of_now=False)
     sell(shop, DAYS[1], [(3, 2, 5)])
     refreshed(shop.connection)
     late = [row for row in log_of(shop.connection) if not _on_time(row)]
     assert {row[:2] for row in late} == {(1, at_end(DAYS[1])), (2, at_end(DAYS[1])), (2, at_end(DAYS[2]))}
+
+
+DIMENSION_SQL = """
+select
+    %(period_start)s::date as day,
+    sales.customer_id,
+    %(ends_at)s::timestamptz as event_ts,
+    sum(sales.total_amount)::numeric(14, 2) as spend,
+    array[max(customers.country)]::text[] as methods
+from shop_star.fact_sales as sales
+inner join shop_star.dim_customer as customers on sales.customer_key = customers.customer_key
+where sales.sale_date >= %(period_start)s::date - 1 and sales.sale_date < %(period_end)s
+group by sales.customer_id
+"""
+
+
+@pytest.fixture
+def of_star(shop: Shop, view: FeatureView, include_dir: Path) -> Callable[[], dict[str, list[str]]]:
+    """Make the view read the star schema; return what builds both."""
+    (include_dir / "sql/shop_feature/spend_v1.sql").write_text(DIMENSION_SQL)
+
+    def build() -> dict[str, list[str]]:
+        refresh(shop.connection, "shop", "shop_star", RUN)
+        return refreshed(shop.connection)
+
+    return build
+
+
+def test_a_late_file_of_a_dimension_is_not_known_on_time(
+    shop: Shop, view: FeatureView, of_star: Callable[[], dict[str, list[str]]]
+) -> None:
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    of_star()
+    [(created,)] = shop.all("select created_at from waybill.feature_version where feature_table = %s", (view.table,))
+    sell(shop, DAYS[2], [(2, 1, 5)])
+    rows = [LAYOUTS["customers"].line(1, at_end(DAYS[0]), 1)]
+    body = csv_body(LAYOUTS["customers"].header, rows)
+    shop.load("customers", DAYS[1], body, landed_at=created + timedelta(hours=1))
+    of_star()
+    on_time = {row[1]: _on_time(row) for row in reversed(log_of(shop.connection))}  # the first of each
+    assert on_time == {at_end(DAYS[0]): True, at_end(DAYS[1]): False, at_end(DAYS[2]): False}
+
+
+def test_what_a_withdrawn_file_leaves_is_not_known_on_time(shop: Shop, view: FeatureView) -> None:
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    refreshed(shop.connection)
+    shop.connection.execute("update waybill.feature_version set created_at = now()")  # the transaction's begin
+    sell(shop, DAYS[2], [(2, 1, 5)])
+    sell(shop, DAYS[2], [(3, 1, 5)], "b.csv")
+    shop.withdraw("transactions", DAYS[2], "b.csv")
+    refreshed(shop.connection)
+    assert [_on_time(row) for row in log_of(shop.connection)] == [True, False]
+
+
+def test_a_forgotten_customer_is_not_logged_before_the_star_is_built(
+    stack_environment: dict[str, str],
+    shop: Shop,
+    view: FeatureView,
+    of_star: Callable[[], dict[str, list[str]]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sell(shop, DAYS[0], [(1, 1, 5), (2, 2, 5)])
+    of_star()
+    sell(shop, DAYS[1], [(3, 2, 5)])
+    refresh(shop.connection, "shop", "shop_star", RUN)
+    [certificate] = forget(shop.connection, "shop", [("customer", "1")], RUN, "test", is_dry=False)
+    assert refreshed(shop.connection) == {}
+    assert (
+        f"{view.table} {DAYS[1]} is not built: shop_star.dim_customer and shop_star.fact_sales must be" in caplog.text
+    )
+    assert of_star() == {view.table: DAYS[:2]}
+    assert {row[0] for row in log_of(shop.connection)} == {2, int(certificate.tombstone)}
 
 
 def test_what_is_not_over_yet_is_known_when_it_is_built(shop: Shop, view: FeatureView) -> None:
@@ -324,6 +413,8 @@ def test_a_version_with_values_stays_as_it_is_and_the_next_one_lives_beside_it(
     with pytest.raises(DataError, match=r"its SQL and its contract changed.*waybill features new-version spend:1"):
         refreshed(shop.connection)
     assert len(log_of(shop.connection)) == 1
+    with pytest.raises(DataError, match="its SQL and its contract changed"):
+        read_latest(shop.connection, find_feature_view("spend:1"), {"customer_id": "1"})
     text.write_text(SQL)
     contract.write_text(CONTRACT)
 
@@ -353,7 +444,7 @@ def test_a_retired_version_is_not_built_and_keeps_its_log(shop: Shop, view: Feat
     files = [(load_domain("shop")["transactions"], period)]
     assert view.table not in {table for table, _ in affected(shop.connection, "shop", files, [period])}
     assert log_of(shop.connection) == log
-    with pytest.raises(DataError, match="was not built yet, or was retired"):
+    with pytest.raises(DataError, match="it was retired"):
         read_latest(shop.connection, view, {"customer_id": "1"})
     with pytest.raises(DataError, match="was retired on"):
         retire(shop.connection, view, "test")

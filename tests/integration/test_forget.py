@@ -406,7 +406,8 @@ KEYS = {
     "stream_session": "dataset session",
     "stream_shard": "dataset shard parents position owner",
     "table_day": "table_name",
-    "training_set": "name views location labels_sha256 content_sha256 manifest code_version created_by",
+    "training_set": "name views location earlier_locations labels_sha256 content_sha256 manifest code_version "
+    "created_by",
     "watch_look": "what",
     "watched": "dataset contract_sha256",
     "whole_listing": "dataset location contract_sha256 kept_values",
@@ -426,26 +427,31 @@ def test_every_text_of_the_operations_is_a_key_or_searched(shop: Shop) -> None:
 
 
 def test_training_sets_are_listed_and_searched(shop: Shop, tmp_path: Path) -> None:
-    def register(name: str, columns: str, location: Path) -> None:
+    def register(name: str, columns: str, location: Path, view: str = "customer_orders_v1") -> None:
         shop.connection.execute(
             """
             insert into waybill.training_set (
               name, views, is_as_of_now, location, row_count, labels_sha256, content_sha256, manifest, code_version,
               created_by
             )
-            values (%s, '{shop_feature.customer_orders_v1}', false, %s, 2, '', '', %s, '', 'ann')
+            values (%s, %s, false, %s, 2, '', '', %s, '', 'ann')
             """,
-            (name, str(location), json.dumps({"columns": {columns: "int64"}})),
+            (name, [f"shop_feature.{view}"], str(location), json.dumps({"columns": {columns: "int64"}})),
         )
 
     for name, ids in {"with": [int(ID), 4], "without": [4, 5]}.items():
         register(name, "customer_id", tmp_path / f"{name}.parquet")
         pq.write_table(pa.table({"customer_id": ids}), tmp_path / f"{name}.parquet")
-    register("of-products", "product_id", tmp_path / "products.parquet")
+    register("of-products", "product_id", tmp_path / "products.parquet", "product_sales_v1")
+    register("renamed", "buyer", tmp_path / "renamed.parquet")
+    shop.connection.execute(
+        "update waybill.training_set set earlier_locations = '{/earlier/with.parquet}' where name = 'with'"
+    )
     register("elsewhere", "customer_id", tmp_path / "elsewhere.parquet")
     listed = RUNNER.invoke(app, [*COMMAND, "--json"]).output
     places = {one["place"] for one in json.loads(listed)[0]["left"]}
-    assert {str(tmp_path / f"{name}.parquet") for name in ("with", "without", "elsewhere")} <= places
+    assert {str(tmp_path / f"{name}.parquet") for name in ("with", "without", "elsewhere", "renamed")} <= places
+    assert "/earlier/with.parquet" in places
     assert str(tmp_path / "products.parquet") not in places
     seen = RUNNER.invoke(app, [*COMMAND, "--verify"])
     assert f"{tmp_path}/with.parquet: 1\n" in seen.output

@@ -14,7 +14,8 @@ from support.messaging_months import RUN
 from support.shop_landing import LAYOUTS, Shop
 from waybill.derived.refresh import refresh
 from waybill.derived.refresh_features import refresh_features
-from waybill.features.training_set import prepare, write_set
+from waybill.features.stored_sets import store
+from waybill.features.training_set import prepare
 from waybill.warehouse.connection import connect
 
 LABELS = """\
@@ -41,8 +42,9 @@ def test_a_late_file_changes_only_the_set_as_of_now(tmp_path: Path) -> None:
 
     def make(name: str, *, as_of_now: bool = False) -> tuple[dict[str, Any], bytes]:
         wanted = prepare(tmp_path / "labels.csv", ["customer_orders:1"], as_of_now=as_of_now)
-        manifest = write_set(wanted, connect, tmp_path / name)
-        return manifest, (tmp_path / name).read_bytes()
+        stored = store(wanted, connect, "ann", name=name, target=tmp_path)
+        kept = {key: value for key, value in stored.manifest.items() if key not in ("name", "file")}
+        return kept, (tmp_path / f"{name}.parquet").read_bytes()
 
     with connect() as connection:
         shop = Shop(connection)
@@ -64,7 +66,7 @@ def test_a_late_file_changes_only_the_set_as_of_now(tmp_path: Path) -> None:
     assert (later[0]["leak"]["rows"], later[0]["leak"]["first_rows"]) == (2, [2, 4])
 
     def spend(name: str) -> list[Any]:
-        found = pq.read_table(tmp_path / name)["customer_orders__spend_7_days"].to_pylist()
+        found = pq.read_table(tmp_path / f"{name}.parquet")["customer_orders__spend_7_days"].to_pylist()
         return [None if one is None else int(one) for one in found]
 
     assert spend("known") == [25, 10, None, None]

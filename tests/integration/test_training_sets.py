@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from psycopg.errors import LockNotAvailable
 from typer.testing import CliRunner
 
 import waybill
@@ -25,8 +27,10 @@ from waybill.features import labels as labels_module
 from waybill.features import stored_sets as stored_sets_module
 from waybill.features.stored_sets import store, stored_sets
 from waybill.features.training_set import prepare, read_set, write_set
+from waybill.features.versions import retire
 from waybill.settings import settings
 from waybill.warehouse.connection import connect
+from waybill.warehouse.feature_tables import lock_exclusive
 from waybill.warehouse.pseudonyms import pseudonym
 from waybill_devtools.stack import Stack
 
@@ -54,7 +58,7 @@ def entry(payer: int, event: float, known: float, amount: str | None, *, is_remo
 @pytest.fixture
 def spend(warehouse: psycopg.Connection, include_dir: Path) -> FeatureView:
     """A view with a restricted column; the values of 2 payers on 3 days."""
-    (include_dir / "domains" / "billing.yaml").write_text("title: Billing\n")
+    (include_dir / "domains" / "billing.yaml").write_text("title: Billing\ndag: billing_daily\nsemantics: current\n")
     features = [column("amount", "numeric(12,2)"), column("email", "text", is_restricted=True)]
     view = write_view(include_dir, "spend_v1", [column("payer_id", "bigint", 2)], features, 48 * timedelta(hours=1))
     create(warehouse, view)
@@ -184,11 +188,35 @@ def test_wrong_labels_are_refused(text: str, message: str, tmp_path: Path) -> No
             pd.DataFrame({"payer_id": [1.5], "ts": [pd.Timestamp("2026-03-01T00:00:00Z")]}),
             "row 1: payer_id is no int64",
         ),
+        (pd.DataFrame({"payer_id": [1], "ts": [1772323200]}), "ts has the type int64, which is no instant"),
+        (pd.DataFrame({"payer_id": [1], "ts": [date(2026, 3, 1)]}), "ts has the type date32"),
     ],
 )
 def test_wrong_frames_are_refused(frame: pd.DataFrame, message: str) -> None:
     with pytest.raises(DataError, match=message):
         prepare(frame, ["spend:1"])
+
+
+def test_a_view_must_be_as_it_was_built(
+    warehouse: psycopg.Connection, spend: FeatureView, file: Path, tmp_path: Path, include_dir: Path
+) -> None:
+    path = include_dir / "sql/billing_feature/spend_v1.sql"
+    text = path.read_text()
+    path.write_text(text.replace("select 1", "select 2"))
+    with pytest.raises(DataError, match=r"spend_v1 has values, and its SQL changed.*new-version spend:1"):
+        write_set(prepare(file, ["spend:1"]), connect, tmp_path / "set")
+    path.write_text(text)
+    warehouse.execute("delete from waybill.feature_version")
+    warehouse.commit()
+    with pytest.raises(DataError, match="spend:1 has no values: it was not built yet"):
+        write_set(prepare(file, ["spend:1"]), connect, tmp_path / "set")
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(spend: FeatureView, file: Path, tmp_path: Path) -> None:
+    wanted = prepare(file, ["spend:1"])
+    file.write_text(LABELS.replace("again", "other"))
+    with pytest.raises(DataError, match=r"labels.csv was changed while it was read"):
+        write_set(wanted, connect, tmp_path / "set")
 
 
 @pytest.mark.usefixtures("spend")
@@ -216,7 +244,6 @@ def test_a_set_waits_for_a_build_and_sees_its_rows(
     from concurrent.futures import ThreadPoolExecutor
 
     from support.waiting import eventually
-    from waybill.warehouse.feature_tables import lock_exclusive
 
     with ThreadPoolExecutor(1) as pool:
         with connect() as builder, builder.transaction():
@@ -275,11 +302,18 @@ def test_a_set_is_stored_and_registered_once(
     write = stored_sets_module._write
 
     def seen(*given: Any) -> str:
-        query = "select count(*) > 1 from pg_locks where locktype = 'advisory' and granted and database = %s::oid"
-        waits.append(warehouse.execute(query, (database,)).fetchone() == (True,))
+        with connect() as other, other.transaction(force_rollback=True):
+            other.execute("set local lock_timeout = '50ms'")
+            try:
+                with other.transaction():
+                    lock_exclusive(other, spend)
+                waits.append(False)
+            except LockNotAvailable:
+                waits.append(True)
+            with pytest.raises(LockNotAvailable):
+                retire(other, spend, "ann", is_forced=True)
         return write(*given)
 
-    [(database,)] = warehouse.execute("select oid from pg_database where datname = current_database()")
     monkeypatch.setattr(stored_sets_module, "_write", seen)
     first = make()
     late(warehouse, spend)
@@ -297,6 +331,9 @@ def test_a_set_is_stored_and_registered_once(
     assert [one.name for one in stored_sets(warehouse, table=spend.table)] == ["churn-march", first.name]
     assert stored_sets(warehouse, table="billing_feature.other_v1") == []
     assert named.content_sha256 == first.content_sha256
+    warehouse.execute("update waybill.training_set set location = '/earlier.parquet', manifest = manifest - 'file'")
+    warehouse.commit()
+    assert make() == replace(first, earlier_locations=["/earlier.parquet"])
     file.write_text(LABELS.replace("9,2026", "2,2026"))
     with pytest.raises(DataError, match=r"churn-march is another training set, made by ann on .*: 6 rows"):
         make(name="churn-march")

@@ -12,7 +12,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts.feature_views import FeatureView
 from waybill.contracts.odcs import load
-from waybill.warehouse.evolution import ensure
+from waybill.derived.feature import open_version
 from waybill.warehouse.feature_tables import relation_named
 
 CONTRACT = """\
@@ -49,6 +49,7 @@ schema:
 slaProperties:
   - {{property: frequency, value: 1, unit: d}}
 {ttl}"""
+SQL = "-- Question:   What?\nselect 1\n"
 KINDS = {"bigint": "integer", "text": "string", "numeric(12,2)": "number", "boolean": "boolean", "text[]": "array"}
 
 
@@ -87,7 +88,7 @@ def write_view(
     )
     query = include / "sql" / "billing_feature" / f"{name}.sql"
     query.parent.mkdir(parents=True, exist_ok=True)
-    query.write_text("-- Question:   What?\nselect 1\n")
+    query.write_text(SQL)
     return FeatureView.of(load(path))
 
 
@@ -104,8 +105,8 @@ class Entry:
 
 
 def create(connection: Connection, view: FeatureView) -> None:
-    """Create the tables of a view."""
-    ensure(connection, view.contract)
+    """Create the tables of a view, as its first build does."""
+    open_version(connection, view.contract, SQL)
 
 
 def fill(connection: Connection, view: FeatureView, entries: Iterable[Entry]) -> None:

@@ -13,6 +13,7 @@ from waybill.cli.terminal import messages, operating_system_user, print_line, re
 
 if TYPE_CHECKING:
     from waybill.features.stored_sets import StoredSet
+    from waybill.features.training_set import TrainingSet
 
 
 @features_app.command("training-set")
@@ -42,12 +43,34 @@ def training_set(
 
     names = [one.strip() for one in views.split(",") if one.strip()]
     wanted = prepare(entities, names, domain=domain, time_column=time_column, as_of_now=as_of_now)
+    _warn_of_unbuilt(wanted)
     target = output or boto3.client("s3")
     stored = store(wanted, connect, operating_system_user(), name=name, target=target)
     if as_json:
         print(json.dumps(stored.manifest, indent=2))
         return
     _print(stored)
+
+
+def _warn_of_unbuilt(wanted: TrainingSet) -> None:
+    """Warn of delivered periods without values: after the first set of a version, they are no history any more."""
+    from waybill.derived.refresh_features import unbuilt_periods
+    from waybill.formatting import count, some_of
+    from waybill.warehouse.connection import connect
+
+    with connect() as connection:
+        found = [(view, unbuilt_periods(connection, view)) for view in wanted.join.views]
+    for view, periods in found:
+        if periods:
+            messages.print(
+                f"{view.name} is not built for {count(len(periods), 'delivered period')}: "
+                f"{some_of([period.key for period in periods])}. This set has no values of them"
+                + ("." if wanted.join.as_of_now else ", and what is built later is known only when it is built."),
+                style="yellow",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _print(stored: StoredSet) -> None:

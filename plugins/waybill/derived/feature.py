@@ -6,6 +6,8 @@ is a new row with the time at which it became known.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
@@ -13,7 +15,8 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Contract, ContractError
 from waybill.contracts.feature_views import FeatureView
-from waybill.derived.build import BuildInputs, Built, FindInputs, build, of_period, replace_rows, sha256
+from waybill.contracts.locations import read_sql
+from waybill.derived.build import Built, FindInputs, build, of_period, replace_rows, sha256
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.period import Period
@@ -21,7 +24,7 @@ from waybill.run import Run
 from waybill.settings import settings
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure, equivalent_hashes
-from waybill.warehouse.feature_tables import drop_tables, lock_exclusive, relation_named, training_sets
+from waybill.warehouse.feature_tables import drop_tables, is_history_over, lock_exclusive, relation_named
 from waybill.warehouse.planner_statistics import analyze_grown
 from waybill.warehouse.schema import columns_sql, equal_sql, relation
 
@@ -54,11 +57,7 @@ def open_version(connection: Connection, contract: Contract, text: str) -> Featu
         if changed:
             has_values = sql.SQL("select exists (select from {})").format(relation_named(view.log))
             if one_row(connection, has_values) == (True,):
-                raise ContractError(
-                    f"{view.table} has values, and {' and '.join(changed)} changed. A version stays as it is, because "
-                    f"training sets rest on it. Undo the change, or run `waybill features new-version {view.name}` and "
-                    "change the copy."
-                )
+                raise _has_changed(view, changed)
             _start_over(connection, view)
         ensure(connection, contract)
         if not row or changed:
@@ -70,6 +69,41 @@ def open_version(connection: Connection, contract: Contract, text: str) -> Featu
                 (view.table, view.view, view.version, sha256(text), contract.sha256),
             )
     return view
+
+
+@dataclass(frozen=True)
+class BuiltFrom:
+    """The files that built a version, as they were recorded."""
+
+    sql_sha256: str
+    contract_sha256: str
+
+
+def built_from(connection: Connection, view: FeatureView) -> BuiltFrom:
+    """Return the recorded hashes of a version's files, which are those in the project, except for descriptions.
+
+    Raises `NotBuilt` if the version was never built, and `ContractError` if a file has changed since.
+    """
+    row = connection.execute(
+        "select sql_sha256, contract_sha256 from waybill.feature_version where feature_table = %s", (view.table,)
+    ).fetchone()
+    if row is None:
+        raise NotBuilt(f"{view.name} has no values: it was not built yet")
+    text = read_sql(settings().include_dir / "sql" / view.contract.domain / f"{view.contract.name}.sql")
+    if changed := _changed_files(connection, view, text, row[0], row[1]):
+        raise _has_changed(view, changed)
+    return BuiltFrom(*row)
+
+
+class NotBuilt(DataError):
+    """A version of a feature view has no values: it was not built, or was retired."""
+
+
+def _has_changed(view: FeatureView, changed: Sequence[str]) -> ContractError:
+    return ContractError(
+        f"{view.table} has values, and {' and '.join(changed)} changed. A version stays as it is, because training "
+        f"sets rest on it. Undo the change, or run `waybill features new-version {view.name}` and change the copy."
+    )
 
 
 def _changed_files(connection: Connection, view: FeatureView, text: str, of_sql: str, of_contract: str) -> list[str]:
@@ -104,7 +138,20 @@ select
     where p.report = v.feature_table and p.cadence = %(cadence)s and p.period = %(period)s
   )
   and not exists (
-    select from waybill.load_file as f where f.file_id = any(%(files)s) and f.landed_at >= v.created_at
+    select from waybill.load_file as f
+    where f.dataset = any(%(datasets)s) and f.period < %(end)s
+      and (
+        f.landed_at >= v.created_at
+        or exists (
+          select from waybill.quarantine as q where q.file_id = f.file_id and q.resolved_at >= v.created_at
+        )
+      )
+  )
+  and not exists (
+    select from waybill.change as c
+    inner join waybill.load_file as f on c.file_id = f.file_id
+    where c.table_name = any(%(datasets)s) and c.changed_at >= v.created_at
+      and f.status <> 'loaded' and f.period < %(end)s
   ) as is_history
 from waybill.feature_version as v
 where v.feature_table = %(table)s
@@ -128,7 +175,8 @@ insert into {log} ({entity}, event_ts, known_ts, is_removed, {features}, run_id)
 select
   {entity}, event_ts,
   case
-    when %(is_history)s and event_ts + %(latency)s <= %(created_at)s then event_ts + %(latency)s
+    when %(is_history)s and event_ts + make_interval(secs => %(latency)s) <= %(created_at)s
+    then event_ts + make_interval(secs => %(latency)s)
     else %(known_ts)s
   end,
   is_removed, {features}, %(run_id)s
@@ -152,31 +200,31 @@ where (l.event_ts, {latest_features}) is distinct from (excluded.event_ts, {excl
 
 
 def build_feature(
-    connection: Connection, view: FeatureView, find_inputs: FindInputs, text: str, period: Period, run: Run
+    connection: Connection,
+    view: FeatureView,
+    find_inputs: FindInputs,
+    text: str,
+    datasets: Collection[str],
+    period: Period,
+    run: Run,
 ) -> Built:
     """Replace the period's rows with the result of the SQL text, append what differs to the log, in one transaction.
 
-    Otherwise like `waybill.derived.build.build`. Raises `DataError` also if an `event_ts` is outside of its period, or
-    if the version was retired meanwhile.
+    `datasets` are those that the text reads, also through other derived tables. Otherwise like
+    `waybill.derived.build.build`. Raises `DataError` also if an `event_ts` is outside of its period, or if the version
+    was retired meanwhile.
     """
-    found: list[BuildInputs] = []
-
-    def find() -> BuildInputs | None:
-        inputs = find_inputs()
-        found[:] = [inputs] if inputs else []
-        return inputs
 
     def write() -> list[date]:
         lock_exclusive(connection, view)
-        [inputs] = found
-        moment = _moment(connection, view, period, inputs)  # after the lock: readers before it cannot see these rows
+        moment = _moment(connection, view, datasets, period)  # after the lock: readers before it cannot see these rows
         parts = _parts(view, period)
         _execute(connection, _KEEP_FORMER, parts)
         replace_rows(connection, view.contract, text, period)
         _raise_outside(connection, view, period, parts)
         _execute(connection, _COMPARE, parts)
         appended = _execute(
-            connection, _APPEND, parts, {**moment, "latency": view.latency, "run_id": run.run_id}
+            connection, _APPEND, parts, {**moment, "latency": view.latency.total_seconds(), "run_id": run.run_id}
         ).rowcount
         if appended:
             connection.execute(
@@ -190,20 +238,26 @@ def build_feature(
         connection.execute("drop table former, appended")
         return [period.start]
 
-    return build(connection, view.contract, find, write, period, run, sha256(text))
+    return build(connection, view.contract, find_inputs, write, period, run, sha256(text))
 
 
-def _moment(connection: Connection, view: FeatureView, period: Period, inputs: BuildInputs) -> dict[str, Any]:
+def _moment(connection: Connection, view: FeatureView, datasets: Collection[str], period: Period) -> dict[str, Any]:
     """Return when the build's values become known, and whether they are the history that the version began with."""
     known_ts, created_at, retired, is_history = one_row(
         connection,
         _MOMENT,
-        {"table": view.table, "cadence": period.cadence, "period": period.start, "files": inputs.file_ids},
+        {
+            "table": view.table,
+            "cadence": period.cadence,
+            "period": period.start,
+            "end": period.end,
+            "datasets": sorted(datasets),
+        },
     )
     if retired:
         raise DataError(f"{view.table} was retired: its log stays, and no period is built any more")
     # What a registered set was made of must not change: from then on, history is known when it is built.
-    is_history = is_history and not training_sets(connection, view)
+    is_history = is_history and not is_history_over(connection, view)
     return {"known_ts": known_ts, "created_at": created_at, "is_history": is_history}
 
 

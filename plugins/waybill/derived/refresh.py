@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import Any, Final
 
 from psycopg import Connection
 
@@ -233,6 +233,53 @@ def stale_periods(
         ).fetchall()
         found += [Period.of(cadence, start) for (start,) in rows]
     return found
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Days of a derived table that wait for a build, as another table reads them."""
+
+    table: str
+    first: date
+    end: date
+    """The day after the last one."""
+
+
+def waiting_inputs(connection: Connection, domain: str, table: Derived) -> list[Waiting]:
+    """Return the days of the derived tables that a feature view reads, also through others, that wait for a build.
+
+    A dimension that waits counts only if the view names it: a table that reads it waits itself for days that changed.
+    """
+    every = {one.contract.table: one for one in derived_tables(domain, with_features=True)}
+
+    def of(reader: Derived, is_named: bool) -> list[Waiting]:
+        found: list[Waiting] = []
+        for one in (every[name] for name in reader.inputs if name in every):
+            name, contract = one.contract.table, one.contract
+            for period in stale_periods(connection, domain, one):
+                if period is not ALL_TIME:
+                    found.append(Waiting(name, period.start, period.end))
+                elif is_named and _unseen_changes(connection, one, period) is not None:
+                    found.append(Waiting(name, date.min, date.max))
+            found += [_read_by(contract, inner) for inner in of(one, is_named=False)]
+        return found
+
+    return of(table, is_named=True)
+
+
+_LONGEST: Final = {"day": 1, "week": 7, "month": 31}
+
+
+def _read_by(contract: Contract, waiting: Waiting) -> Waiting:
+    """Return the days of a derived table whose rows rest on days that wait for a build."""
+    longest = max(_LONGEST.get(cadence, 0) for cadence in contract.cadences)
+    if contract.days_before is None or not longest or date.max in (waiting.first, waiting.end):
+        return Waiting(waiting.table, date.min, date.max)
+    return Waiting(
+        waiting.table,
+        waiting.first - timedelta(days=contract.days_after + longest - 1),
+        waiting.end + timedelta(days=contract.days_before + longest - 1),
+    )
 
 
 def stale_days(connection: Connection, domain: str) -> list[Period]:

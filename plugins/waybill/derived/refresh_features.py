@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import date, timedelta
 from functools import partial
 
 from psycopg import Connection
 
 from waybill.contracts import ContractError, load_domain
 from waybill.contracts.domains import is_on_spark, load_manifest
-from waybill.contracts.locations import SCHEMAS
+from waybill.contracts.feature_views import FeatureView
+from waybill.contracts.locations import SCHEMAS, domain_of
 from waybill.derived.build import BuildInputs, is_sql_of, known_datasets, known_files
 from waybill.derived.feature import build_feature, open_version
 from waybill.derived.refresh import (
@@ -24,9 +26,10 @@ from waybill.derived.refresh import (
     feature_tables,
     report_builds,
     stale_periods,
+    waiting_inputs,
 )
 from waybill.errors import DataError
-from waybill.formatting import count
+from waybill.formatting import count, in_series
 from waybill.period import Period
 from waybill.run import Run
 from waybill.warehouse.connection import one_row
@@ -77,17 +80,54 @@ def _refresh(
     is_current = load_manifest(domain).semantics == "current"
     changed = []
     for one in (
-        stale_periods(connection, domain, table) if is_current else _wanted_as_of(connection, domain, table, period)
+        _buildable(connection, domain, table) if is_current else _wanted_as_of(connection, domain, table, period)
     ):
         find = changed_inputs if is_current else partial(_changed_inputs_as_of, domain=domain)
         try:
-            built = build_feature(connection, view, partial(find, connection, table, one), table.text, one, run)
+            built = build_feature(
+                connection, view, partial(find, connection, table, one), table.text, table.datasets, one, run
+            )
         except DataError as error:
             failures.append(str(error))
             continue
         if built.is_changed:
             changed.append(one.key)
     return changed
+
+
+def _buildable(connection: Connection, domain: str, table: Derived) -> list[Period]:
+    """Return the stale periods of a version that read no period of a derived table which waits for a build.
+
+    Such a period may have rows of a person who was forgotten since, and the log would keep them.
+    """
+    contract, found = table.contract, []
+    stale = stale_periods(connection, domain, table)
+    waiting = waiting_inputs(connection, domain, table) if stale else []
+    for period in stale:
+        last = period.end + timedelta(days=contract.days_after)
+        first = date.min if contract.days_before is None else period.start - timedelta(days=contract.days_before)
+        if of_window := sorted({one.table for one in waiting if one.first < last and one.end > first}):
+            log.warning(
+                "%s %s is not built: %s must be built first for days that it reads. The next run builds it after them.",
+                contract.table,
+                period,
+                in_series(of_window, "and"),
+            )
+        else:
+            found.append(period)
+    return found
+
+
+def unbuilt_periods(connection: Connection, view: FeatureView) -> list[Period]:
+    """Return the periods of a version for which files were delivered and that were never built."""
+    domain = domain_of(view.contract.domain)
+    [table] = [one for one in feature_tables(domain) if one.contract.table == view.table]
+    if load_manifest(domain).semantics != "current":
+        return _wanted_as_of(connection, domain, table, None)
+    rows = connection.execute("select cadence, period from waybill.publication where report = %s", (view.table,))
+    built = {*rows.fetchall()}
+    stale = stale_periods(connection, domain, table)
+    return [period for period in stale if (period.cadence, period.start) not in built]
 
 
 def _changed_inputs_as_of(connection: Connection, table: Derived, period: Period, *, domain: str) -> BuildInputs | None:

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from waybill.contracts import ContractError, load_domain
 from waybill.contracts.domains import load_manifest, manifest_path
+from waybill.contracts.feature_views import feature_views
 from waybill.contracts.people import PersonColumns, people_of, problems, unreached
 from waybill.erasure.features import erase_features
 from waybill.erasure.person import Target, target_of, with_own_values, with_values
@@ -26,6 +27,7 @@ from waybill.run import Run
 from waybill.stream.declared import streams_of
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.evolution import ensure
+from waybill.warehouse.feature_tables import lock_sets
 from waybill.warehouse.forgotten import check_of_key, key_of_hashes
 
 
@@ -95,6 +97,7 @@ def forget(
         raise DataError("texts of a person can be given for one person at a time")
     certificates, sources = [], value_sources(domain)
     with connection.transaction():
+        lock_sets(connection, feature_views(domain), is_shared=False)  # the certificate lists every set
         for contract in sorted(datasets.values(), key=lambda one: one.table):
             lock_table(connection, contract)
             ensure(connection, contract)
@@ -142,7 +145,7 @@ def _forget(
         dict(sorted(erased.rows.items())),
         {dataset: [str(day) for day in sorted(days)] for dataset, days in sorted(erased.days.items())},
         waiting_places(connection, target, erased, derived),
-        left_places(connection, target, erased, archives, unreached(people, load_domain(target.domain))),
+        left_places(connection, target, erased, derived, archives, unreached(people, load_domain(target.domain))),
         asked_by,
         datetime.now(UTC).isoformat(timespec="seconds"),
         run.code_version,

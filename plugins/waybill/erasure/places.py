@@ -9,6 +9,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, load_all, load_domain
+from waybill.contracts.feature_views import FeatureView
 from waybill.contracts.locations import SCHEMAS, feature_schema, raw_layout
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target
@@ -154,18 +155,40 @@ def _published(connection: Connection, one: IdColumn, value: str) -> list[dict[s
 
 
 _TRAINING_SETS = """
-select location, name
+select stored.address, s.name
 from waybill.training_set as s
-where manifest -> 'columns' ?| %(names)s
-  and exists (select from unnest(s.views) as v (name) where split_part(v.name, '.', 1) = %(schema)s)
-order by location
+cross join unnest(s.earlier_locations || s.location) as stored (address)
+where s.views && %(tables)s::text[]
+  or (
+    s.manifest -> 'columns' ?| %(names)s
+    and exists (select from unnest(s.views) as v (name) where split_part(v.name, '.', 1) = %(schema)s)
+  )
+order by stored.address
 """
 
 
-def training_sets(connection: Connection, target: Target) -> list[tuple[str, str]]:
-    """Return address and name of the training sets that have columns with ids of people of the domain."""
-    names = sorted({column.name for one in target.columns for column in one.ids})
-    return connection.execute(_TRAINING_SETS, {"names": names, "schema": feature_schema(target.domain)}).fetchall()
+def training_sets(connection: Connection, target: Target, derived: Sequence[IdColumn]) -> list[tuple[str, str]]:
+    """Return the addresses, with names, of the training sets that have columns with ids of people of the domain.
+
+    `derived` are the columns of derived tables that hold ids: a set has those of its views, whatever their names.
+    """
+    parameters = {
+        "names": sorted({column.name for one in target.columns for column in one.ids}),
+        "schema": feature_schema(target.domain),
+        "tables": sorted({one.contract.table for one in derived if one.contract.load_mode == "feature"}),
+    }
+    return connection.execute(_TRAINING_SETS, parameters).fetchall()
+
+
+def names_in_sets(target: Target, derived: Sequence[IdColumn]) -> list[str]:
+    """Return what columns of training sets with ids of people of the domain are called."""
+    names = {column.name for one in target.columns for column in one.ids}
+    for one in derived:
+        if one.contract.load_mode == "feature":
+            view = FeatureView.of(one.contract)
+            name = one.column.name
+            names |= {name} if name in view.entity else {f"{view.view}__{name}", f"{view.contract.name}__{name}"}
+    return sorted(names)
 
 
 _FILES = """
@@ -198,7 +221,12 @@ def sharing_files(target: Target) -> list[str]:
 
 
 def left_places(
-    connection: Connection, target: Target, erased: Erased, archives: Sequence[str], unreached: Sequence[str]
+    connection: Connection,
+    target: Target,
+    erased: Erased,
+    derived: Sequence[IdColumn],
+    archives: Sequence[str],
+    unreached: Sequence[str],
 ) -> list[dict[str, str]]:
     """Return what the project cannot erase, each with who removes it and when."""
     by_operator = "an operator deletes the version, or the lifecycle of the bucket removes it"
@@ -243,7 +271,7 @@ def left_places(
             "what": f"training set {name}; may hold the person",
             "until": "an operator deletes the file, or makes it again from labels without the person",
         }
-        for location, name in training_sets(connection, target)
+        for location, name in training_sets(connection, target, derived)
     ]
     others.append(
         {

@@ -21,7 +21,7 @@ from waybill.contracts.people import people_of
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target, is_person, target_of, with_values
 from waybill.erasure.phrases import LONGEST
-from waybill.erasure.places import derived_ids, rows_of, table_exists, training_sets, value_sources
+from waybill.erasure.places import derived_ids, names_in_sets, rows_of, table_exists, training_sets, value_sources
 from waybill.erasure.texts import BETWEEN, FREE_TEXTS, RECORDS, domain_parameters, of_domain
 from waybill.outputs import iceberg_tables
 from waybill.outputs.publish import csv_key, manifest_key, parquet_key
@@ -208,8 +208,9 @@ def _in_training_sets(connection: Connection, s3: S3Client, target: Target) -> I
     """Yield the training sets with rows of the person. Those in folders of other machines cannot be read."""
     import pyarrow.parquet as pq
 
-    ids = sorted({column.name for one in target.columns for column in one.ids})
-    for location, name in training_sets(connection, target):
+    derived = derived_ids(target, value_sources(target.domain))
+    ids = names_in_sets(target, derived)
+    for location, name in training_sets(connection, target, derived):
         try:
             if location.startswith("s3://"):
                 bucket, key = bucket_and_key(location)

@@ -60,11 +60,10 @@ def read_labels(source: Any, entities: Sequence[Column], time_column: str) -> La
     """
     import pyarrow as pa
 
-    if isinstance(source, str | Path):
-        path = Path(source)
+    path = Path(source) if isinstance(source, str | Path) else None
+    if path:
         opened, name = _opened(path), path.name
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = _hash_of(path)
         raw: Callable[[], Iterator[pa.RecordBatch]]
         schema, raw = opened
     else:
@@ -73,7 +72,7 @@ def read_labels(source: Any, entities: Sequence[Column], time_column: str) -> La
     _check_columns(name, schema, entities, time_column)
     kinds = {column.name: arrow_type(column.physical_type) for column in entities}
     kinds[time_column] = pa.timestamp("us", "UTC")
-    is_text = isinstance(source, str | Path) and not _is_parquet(Path(source))
+    is_text = path is not None and not _is_parquet(path)
     plain = {field.name: _plain(name, field) for field in schema}
     others = [name for name in schema.names if name not in kinds]
     guess = _Guess(others) if is_text else None
@@ -96,8 +95,15 @@ def read_labels(source: Any, entities: Sequence[Column], time_column: str) -> La
         for batch in _of_fixed_size(raw()):
             yield _typed(name, batch, done, typed).cast(final)
             done += batch.num_rows
+        if path and _hash_of(path) != sha256:
+            raise DataError(f"{name} was changed while it was read. Make the set again.")
 
     return Labels(name, final, time_column, rows, newest, sha256 or digest.hexdigest(), read)
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def rows_as_csv(table: pa.Table, *, header: bool) -> bytes:
@@ -211,6 +217,11 @@ def _typed(source: str, table: pa.Table, before: int, kinds: dict[str, pa.DataTy
         if pa.types.is_timestamp(kind) and column.null_count:
             row = before + 1 + column.is_null().index(True).as_py()
             raise DataError(f"{source}: row {row} has no {field.name}. Each label needs an instant.")
+        if pa.types.is_timestamp(kind) and not _has_instants(field.type):
+            raise DataError(
+                f"{source}: {field.name} has the type {field.type}, which is no instant. Give it timestamps with a "
+                "time zone, or texts like 2026-03-31T12:00:00+00:00."
+            )
         if pa.types.is_timestamp(kind) and pa.types.is_timestamp(field.type) and field.type.tz is None:
             raise DataError(
                 f"{source}: row {before + 1}: {field.name} has no offset from UTC. Give the column a time zone, for "
@@ -218,6 +229,14 @@ def _typed(source: str, table: pa.Table, before: int, kinds: dict[str, pa.DataTy
             )
         table = table.set_column(place, field.name, _cast(source, field.name, column, kind, before))
     return table
+
+
+def _has_instants(kind: pa.DataType) -> bool:
+    """Return whether values of a type can be instants: timestamps and texts."""
+    import pyarrow as pa
+
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(test(plain) for test in (pa.types.is_timestamp, pa.types.is_string, pa.types.is_large_string))
 
 
 def _cast(source: str, name: str, column: Any, kind: pa.DataType, before: int) -> Any:

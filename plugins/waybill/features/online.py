@@ -12,13 +12,12 @@ from psycopg.rows import dict_row
 
 from waybill.contracts.classification import restricted_names
 from waybill.contracts.feature_views import EVENT_TS, FeatureView
+from waybill.derived.feature import NotBuilt, built_from
 from waybill.errors import DataError
 from waybill.warehouse.feature_tables import relation_named
 from waybill.warehouse.schema import columns_sql
 
-
-class NotBuilt(DataError):
-    """A version of a feature view has no values: it was not built, or was retired."""
+__all__ = ["Latest", "NotBuilt", "read_latest"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ def read_latest(
     """Return the newest values of an entity, given as texts by column; None if it has none.
 
     Restricted features are left out unless asked for. Raises `DataError` for other columns than those of the entity
-    and for a value of another type, and `NotBuilt` for a version that was not built or was retired.
+    and for a value of another type, `NotBuilt` for a version that was not built or was retired, and `ContractError` if
+    its files have changed since it has values.
     """
     if entity.keys() != {*view.entity}:
         raise DataError(f"{view.name} is found by {', '.join(view.entity)}, not by {', '.join(entity) or 'nothing'}")
@@ -47,7 +47,8 @@ def read_latest(
     columns = {column.name: column for column in view.contract.columns}
     features = [column.name for column in view.features if column.name not in hidden]
     query = sql.SQL(
-        "select {key}, {event_ts}, coalesce({event_ts} < clock_timestamp() - %(ttl)s::interval, false) as _is_expired"
+        "select {key}, {event_ts}, "
+        "coalesce({event_ts} < clock_timestamp() - make_interval(secs => %(ttl)s), false) as _is_expired"
         "{features} from {latest} where {is_entity}"
     ).format(
         key=columns_sql([*view.entity]),
@@ -61,12 +62,14 @@ def read_latest(
             for name in view.entity
         ),
     )
-    parameters = {"ttl": view.ttl, **{f"key_{name}": value for name, value in entity.items()}}
+    seconds = None if view.ttl is None else view.ttl.total_seconds()
+    parameters = {"ttl": seconds, **{f"key_{name}": value for name, value in entity.items()}}
     try:
         with connection.transaction():
+            built_from(connection, view)
             row = connection.cursor(row_factory=dict_row).execute(query, parameters).fetchone()
     except errors.UndefinedTable:
-        raise NotBuilt(f"{view.name} has no values: it was not built yet, or was retired") from None
+        raise NotBuilt(f"{view.name} has no values: it was retired") from None
     except errors.DataError:
         kinds = ", ".join(f"{name} ({columns[name].physical_type})" for name in view.entity)
         raise DataError(f"the entity of {view.name} is {kinds}: a given value is not of this type") from None

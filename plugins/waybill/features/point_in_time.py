@@ -21,10 +21,11 @@ from psycopg import Connection, IsolationLevel, sql
 from waybill.contracts import Column
 from waybill.contracts.classification import RESTRICTED
 from waybill.contracts.feature_views import FeatureView
+from waybill.derived.feature import BuiltFrom, built_from
 from waybill.outputs.export import arrow_tables, arrow_type
 from waybill.outputs.masking import pseudonym_sql, use_key
 from waybill.warehouse.connection import non_retryable_sql, one_row
-from waybill.warehouse.feature_tables import lock_shared, relation_named, training_sets
+from waybill.warehouse.feature_tables import is_history_over, lock_shared, relation_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 LEAKS: Final = "leaks"
 """The column of `look_up` that says whether a label rests on what was not known at its time."""
+_CHECKED_BY_ARROW: Final = {"smallint", "integer", "bigint", "text", "date", "boolean"}
+"""The types of which a label has a value in any case when its column was read."""
 _AT: Final = "label_at"
 _PLACE: Final = "label_place"
 
@@ -80,6 +83,8 @@ class Snapshot:
     """Connections that see the same state of the logs."""
 
     connections: tuple[Connection, ...]
+    built: tuple[BuiltFrom, ...]
+    """The files that built each view."""
     clock: datetime
     """No row that becomes visible later has a `known_ts` at or before this instant."""
 
@@ -90,15 +95,17 @@ def snapshot(
     views: Sequence[FeatureView],
     connections: int = 1,
     *,
-    is_registered: bool = False,
+    ends_history: bool = False,
 ) -> Iterator[Snapshot]:
     """Open connections to one state of the warehouse, between two builds of each view; close them at the end.
 
     A build takes `known_ts` from the clock while it holds the view's lock, and its rows become visible later. Therefore
     the clock is read while no build holds the lock, and the state is that of the same moment.
 
-    With `is_registered`, the caller registers a training set before the end. Until the first set of a version is
-    registered, builds add history that counts as known on time. Therefore they wait for the end in this case.
+    With `ends_history`, the caller registers a training set before the end whose values must stay. Until the first such
+    set of a version is registered, builds add history that counts as known on time. Therefore they wait for the end.
+
+    Raises `NotBuilt` for a version that was never built, and `ContractError` for one whose files have changed since.
     """
     with ExitStack() as stack:
         opened = tuple(stack.enter_context(connect()) for _ in range(connections))
@@ -109,6 +116,7 @@ def snapshot(
         locked.enter_context(holder.transaction())
         for view in sorted(views, key=lambda one: one.table):
             lock_shared(holder, view)
+        built = tuple(built_from(holder, view) for view in views)
         for connection in opened:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.read_only = True
@@ -117,13 +125,13 @@ def snapshot(
         clock, name = one_row(exporter, "select clock_timestamp(), pg_export_snapshot()")
         for connection in others:
             connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(name)))
-        if not is_registered or all(training_sets(holder, view) for view in views):
+        if not ends_history or all(is_history_over(holder, view) for view in views):
             locked.close()
         for connection in opened:
             connection.execute(_SETTINGS)
             for view in views:
                 use_key(connection, view.contract)
-        yield Snapshot(opened, clock)
+        yield Snapshot(opened, built, clock)
 
 
 @dataclass(frozen=True)
@@ -207,6 +215,19 @@ def look_up(
         found = pa.concat_tables(arrow_tables(map(bytes, copy), schema))
     # Rows come in the order of the look-ups. The server would sort whole rows on disk.
     return found.take(pc.sort_indices(found[_PLACE])).drop_columns(_PLACE)
+
+
+def first_invalid(connection: Connection, column: Column, values: Sequence[str | None]) -> int | None:
+    """Return the place, from 1, of the first value that is none of the type of a column; None without one."""
+    if column.physical_type in _CHECKED_BY_ARROW:
+        return None
+    (place,) = one_row(
+        connection,
+        "select min(place) from unnest(%s::text[]) with ordinality as v (value, place) "
+        "where not pg_input_is_valid(value, %s)",
+        (list(values), column.physical_type),
+    )
+    return None if place is None else int(place)
 
 
 def _setting(place: int, entities: int) -> str:

@@ -7,7 +7,8 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from waybill.outputs.export import PARQUET, put
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
 from waybill.warehouse.connection import advisory_lock
+from waybill.warehouse.feature_tables import lock_sets
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,7 +42,9 @@ class StoredSet:
     """The tables of the versions of views: `billing_feature.payer_spend_v1`."""
     is_as_of_now: bool
     location: str
-    """The address of the Parquet file. The manifest lies beside it."""
+    """The address of the Parquet file that was written last. The manifest lies beside it."""
+    earlier_locations: list[str]
+    """The addresses of the same set that was stored before."""
     row_count: int
     content_sha256: str
     manifest: dict[str, Any]
@@ -49,7 +53,8 @@ class StoredSet:
 
 
 _SELECT: Final = """
-select name, views, is_as_of_now, location, row_count, content_sha256, manifest, created_by, created_at
+select
+  name, views, is_as_of_now, location, earlier_locations, row_count, content_sha256, manifest, created_by, created_at
 from waybill.training_set
 where (%(name)s::text is null or name = %(name)s) and (%(table)s::text is null or views @> array[%(table)s::text])
 order by created_at desc, name
@@ -67,6 +72,8 @@ def store(
 ) -> StoredSet:
     """Write a training set with its manifest and register it; return it as it is registered.
 
+    Until the end, nobody is forgotten whom the set may have, and its views are not retired.
+
     Args:
         wanted: what the set has.
         connect: opens connections to the warehouse as a role that may register sets.
@@ -79,7 +86,11 @@ def store(
     """
     if name is not None and not _NAME.fullmatch(name):
         raise DataError(f"{name!r} is no name: use lower-case letters, digits, - and _, at most 100")
-    with scratch_folder() as folder, read_set(wanted, connect, is_registered=True) as (tables, result, seen):
+    with (
+        scratch_folder() as folder,
+        _no_erasure(connect, wanted),
+        read_set(wanted, connect, is_registered=True) as (tables, result, seen),
+    ):
         file = folder / "rows.parquet"
         write_tables(wanted, tables, file)
         found = manifest(wanted, result, seen)
@@ -95,6 +106,13 @@ def store(
             _register(connection, wanted, found, location, by)
             [stored] = stored_sets(connection, name=name)
             return stored
+
+
+@contextmanager
+def _no_erasure(connect: Callable[[], Connection], wanted: TrainingSet) -> Iterator[None]:
+    with connect() as connection, connection.transaction():
+        lock_sets(connection, wanted.join.views, is_shared=True)
+        yield
 
 
 def _identity(found: dict[str, Any]) -> str:
@@ -134,13 +152,22 @@ def _write(target: Path | S3Client, name: str, rows: io.BufferedReader, manifest
 
 
 _INSERT: Final = """
-insert into waybill.training_set (
+insert into waybill.training_set as s (
   name, views, is_as_of_now, location, row_count, labels_sha256, content_sha256, manifest, code_version, created_by
 )
 values (
   %(name)s, %(views)s, %(is_as_of_now)s, %(location)s, %(rows)s, %(labels)s, %(content)s, %(manifest)s, %(code)s, %(by)s
 )
-on conflict (name) do update set location = excluded.location
+on conflict (name) do update set
+  location = excluded.location,
+  earlier_locations = array(
+    select distinct former.address
+    from unnest(s.earlier_locations || s.location) as former (address)
+    where former.address <> excluded.location
+    order by former.address
+  ),
+  manifest = excluded.manifest,
+  code_version = excluded.code_version
 """
 
 

@@ -14,14 +14,11 @@ from psycopg import Connection
 
 from waybill.contracts import Column
 from waybill.contracts.feature_views import FeatureView, find_feature_view
-from waybill.contracts.locations import read_sql
-from waybill.derived.build import sha256
 from waybill.errors import DataError
 from waybill.features.labels import BATCH, Labels, read_labels, rows_as_csv
-from waybill.features.point_in_time import LEAKS, Join, Snapshot, look_up, snapshot
+from waybill.features.point_in_time import LEAKS, Join, Snapshot, first_invalid, look_up, snapshot
 from waybill.formatting import in_series
 from waybill.run import code_version
-from waybill.settings import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,18 +73,20 @@ class TrainingSet:
     def tables(self, seen: Snapshot, result: Result) -> Iterator[pa.Table]:
         """Yield the rows in the order of the labels, and add up `result`.
 
-        Raises `DataError` for labels in the future.
+        Raises `DataError` for labels in the future, and for a value that is none of the entity's type.
         """
         self._refuse_future(seen)
         result.missing = [0] * len(self.join.views)
         with ThreadPoolExecutor(len(seen.connections)) as pool:
             free = deque(seen.connections)
             waiting: deque[tuple[Connection, pa.Table, Future[pa.Table]]] = deque()
+            before = 0
             for labels in self.labels.read():
                 if not free:
                     yield self._finished(*self._next(waiting, free), result)
                 connection = free.popleft()
-                waiting.append((connection, labels, pool.submit(self._look_up, connection, labels)))
+                waiting.append((connection, labels, pool.submit(self._look_up, connection, labels, before)))
+                before += labels.num_rows
             while waiting:
                 yield self._finished(*self._next(waiting, free), result)
 
@@ -100,10 +99,15 @@ class TrainingSet:
         free.append(connection)
         return labels, found
 
-    def _look_up(self, connection: Connection, labels: pa.Table) -> pa.Table:
+    def _look_up(self, connection: Connection, labels: pa.Table, before: int) -> pa.Table:
         import pyarrow as pa
 
         entities = [labels[column.name].cast(pa.string()).to_pylist() for column in self.join.entities]
+        for column, values in zip(self.join.entities, entities, strict=True):
+            if wrong := first_invalid(connection, column, values):
+                raise DataError(
+                    f"{self.labels.source}: row {before + wrong}: {column.name} is no {column.physical_type}"
+                )
         at = labels[self.labels.time_column].cast(pa.string()).to_pylist()
         return look_up(connection, self.join, entities, at)
 
@@ -185,11 +189,12 @@ def read_set(
 ) -> Iterator[tuple[Iterator[pa.Table], Result, Snapshot]]:
     """Yield the tables of a training set, what is known after the last one, and the snapshot of the warehouse.
 
-    `is_registered` says that the set is registered before the end of the block: see `point_in_time.snapshot`.
+    `is_registered` says that the set is registered before the end of the block.
     """
     result = Result()
     connections = CONNECTIONS if wanted.labels.rows > 1 else 1
-    with snapshot(connect, wanted.join.views, connections, is_registered=is_registered) as seen:
+    ends_history = is_registered and not wanted.join.as_of_now and wanted.labels.rows > 0
+    with snapshot(connect, wanted.join.views, connections, ends_history=ends_history) as seen:
         yield wanted.tables(seen, result), result, seen
 
 
@@ -223,12 +228,14 @@ def manifest(wanted: TrainingSet, result: Result, seen: Snapshot) -> dict[str, A
             {
                 "name": view.name,
                 "table": view.table,
-                "sql_sha256": _sql_sha256(view),
-                "contract_sha256": view.contract.sha256,
+                "sql_sha256": built.sql_sha256,
+                "contract_sha256": built.contract_sha256,
                 "ttl_seconds": None if view.ttl is None else view.ttl.total_seconds(),
                 "rows_without_value": missing,
             }
-            for view, missing in zip(join.views, result.missing or [0] * len(join.views), strict=True)
+            for view, built, missing in zip(
+                join.views, seen.built, result.missing or [0] * len(join.views), strict=True
+            )
         ],
         "labels": {"source": labels.source, "sha256": labels.sha256, "time_column": labels.time_column},
         "known_until": known_until.isoformat() if known_until else None,
@@ -240,8 +247,3 @@ def manifest(wanted: TrainingSet, result: Result, seen: Snapshot) -> dict[str, A
     if join.as_of_now:
         found["leak"] = {"warning": LEAK, "rows": result.leaking, "first_rows": result.leaking_rows}
     return found
-
-
-def _sql_sha256(view: FeatureView) -> str:
-    domain = view.contract.domain
-    return sha256(read_sql(settings().include_dir / "sql" / domain / f"{view.contract.name}.sql"))

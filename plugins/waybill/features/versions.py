@@ -16,7 +16,7 @@ from waybill.errors import DataError
 from waybill.formatting import count, some_of
 from waybill.ops.lineage import sql_path
 from waybill.warehouse.connection import one_row
-from waybill.warehouse.feature_tables import drop_tables, lock_exclusive, relation_named, training_sets
+from waybill.warehouse.feature_tables import drop_tables, lock_exclusive, lock_sets, relation_named, training_sets
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,11 @@ def new_version(view: FeatureView) -> tuple[Path, Path]:
         if path.suffix == ".yaml":
             text = re.sub(r"(?m)^version: .*$", f"version: {number}.0.0", text, count=1)
         target = path.with_name(f"{name}{path.suffix}")
-        target.write_text(text, encoding="utf-8")
+        try:
+            with target.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise DataError(f"{target}: exists already; a new version overwrites no file") from None
         written.append(target)
     return written[0], written[1]
 
@@ -80,6 +84,7 @@ def retire(connection: Connection, view: FeatureView, by: str, *, is_forced: boo
     was never built or is retired, and, unless forced, if training sets rest on it.
     """
     with connection.transaction():
+        lock_sets(connection, [view], is_shared=False)
         lock_exclusive(connection, view)
         row = connection.execute(
             "select retired_at from waybill.feature_version where feature_table = %s", (view.table,)

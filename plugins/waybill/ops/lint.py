@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from psycopg import Connection
 
@@ -79,6 +79,7 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         whole += of_domain
     if connection:
         problems += lint_sql(connection, whole)
+        problems += _without_contract(connection, contracts, unread)
     problems += [
         f"{path}{problem}"
         for path, found in sql_problems(whole).items()
@@ -130,6 +131,20 @@ def _of_feature(contract: Contract) -> list[str]:
     if (contract.load_mode == "feature") != contract.domain.endswith(suffix):
         return [f"feature views have `loadMode: feature` and are in folders named <domain>{suffix}, and only they"]
     return []
+
+
+def _without_contract(connection: Connection, contracts: Sequence[Contract], unread: Collection[str]) -> list[str]:
+    """Return the versions of feature views that the warehouse has and the project has not."""
+    rows = connection.execute(
+        "select feature_table from waybill.feature_version where feature_table <> all(%s::text[]) order by 1",
+        ([contract.table for contract in contracts],),
+    ).fetchall()
+    return [
+        f"{table}: the warehouse has this version of a feature view, and the project has no contract of it. `waybill "
+        f"forget` cannot find people in its log. Restore its contract and SQL file, or run `waybill retire {table}`"
+        for (table,) in rows
+        if table.partition(".")[0] not in unread
+    ]
 
 
 def _of_headers(contract: Contract) -> list[str]:

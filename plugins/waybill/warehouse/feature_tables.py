@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from psycopg import Connection, sql
@@ -90,14 +91,34 @@ def _lock_name(view: FeatureView) -> str:
     return f"feature {view.table}"
 
 
+def lock_sets(connection: Connection, views: Iterable[FeatureView], *, is_shared: bool) -> None:
+    """Wait until no training set of the views is being made, and keep others from being made.
+
+    With `is_shared`, for who makes one: wait until nobody holds the lock alone. The lock is taken before the lock of a
+    view, and ends with the caller's transaction.
+    """
+    function = "pg_advisory_xact_lock_shared" if is_shared else "pg_advisory_xact_lock"
+    statement = sql.SQL("select {}(hashtext(%s))").format(sql.Identifier(function))
+    for table in sorted(view.table for view in views):
+        connection.execute(statement, (f"training sets {table}",))
+
+
 def training_sets(connection: Connection, view: FeatureView) -> list[str]:
     """Return the names of the registered training sets that rest on a version of a view."""
-    if connection.execute("select to_regclass('waybill.training_set') is null").fetchone() == (True,):
-        return []
     rows = connection.execute(
         "select name from waybill.training_set where views @> array[%s::text] order by name", (view.table,)
     ).fetchall()
     return [name for (name,) in rows]
+
+
+def is_history_over(connection: Connection, view: FeatureView) -> bool:
+    """Return whether a registered training set has rows with values as they were known, so that these must stay."""
+    found = connection.execute(
+        "select from waybill.training_set "
+        "where views @> array[%s::text] and not is_as_of_now and row_count > 0 limit 1",
+        (view.table,),
+    ).fetchone()
+    return found is not None
 
 
 def drop_tables(connection: Connection, view: FeatureView, *, with_log: bool) -> None:
