@@ -25,6 +25,7 @@ from waybill.cli import app
 from waybill.contracts import ContractError, load_domain
 from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.contracts.people import people_of
+from waybill.derived import refresh_features as refresh_features_module
 from waybill.derived.affected import affected
 from waybill.derived.refresh import out_of_date, refresh
 from waybill.derived.refresh_features import refresh_features, unbuilt_periods
@@ -376,6 +377,31 @@ def test_a_forgotten_customer_is_not_logged_before_the_star_is_built(
     assert {row[0] for row in log_of(shop.connection)} == {2, int(certificate.tombstone)}
 
 
+def test_a_customer_who_is_forgotten_while_features_are_built_is_not_logged(
+    stack_environment: dict[str, str],
+    shop: Shop,
+    view: FeatureView,
+    of_star: Callable[[], dict[str, list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forget_then(*given: Any) -> list[Period]:
+        found = buildable(*given)
+        forget(shop.connection, "shop", [("customer", "1")], RUN, "test", is_dry=False)
+        return found
+
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    of_star()
+    sell(shop, DAYS[1], [(2, 2, 5)])
+    refresh(shop.connection, "shop", "shop_star", RUN)
+    buildable = refresh_features_module._buildable
+    monkeypatch.setattr(refresh_features_module, "_buildable", forget_then)
+    with pytest.raises(DataError, match="somebody was forgotten while the task ran"):
+        refreshed(shop.connection)
+    monkeypatch.setattr(refresh_features_module, "_buildable", buildable)
+    of_star()
+    assert 1 not in {row[0] for row in log_of(shop.connection)}
+
+
 def test_what_is_not_over_yet_is_known_when_it_is_built(shop: Shop, view: FeatureView) -> None:
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     sell(shop, day, [(1, 1, 5)])
@@ -431,7 +457,7 @@ def test_a_version_with_values_stays_as_it_is_and_the_next_one_lives_beside_it(
     assert refreshed(shop.connection) == {}
 
 
-def test_a_retired_version_is_not_built_and_keeps_its_log(shop: Shop, view: FeatureView) -> None:
+def test_a_retired_version_is_not_built_and_keeps_its_log(shop: Shop, view: FeatureView, include_dir: Path) -> None:
     with pytest.raises(DataError, match="was never built"):
         retire(shop.connection, view, "test")
     sell(shop, DAYS[0], [(1, 1, 5)])
@@ -448,6 +474,9 @@ def test_a_retired_version_is_not_built_and_keeps_its_log(shop: Shop, view: Feat
         read_latest(shop.connection, view, {"customer_id": "1"})
     with pytest.raises(DataError, match="was retired on"):
         retire(shop.connection, view, "test")
+    (include_dir / "contracts/shop_feature/spend_v1.yaml").unlink()
+    (include_dir / "sql/shop_feature/spend_v1.sql").unlink()
+    assert [one for one in lint(shop.connection)[1] if one.startswith(f"{view.table}: the warehouse has this version")]
 
 
 def test_an_entity_is_read_by_its_key_within_five_milliseconds(shop: Shop, view: FeatureView) -> None:

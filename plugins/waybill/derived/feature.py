@@ -16,7 +16,7 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract, ContractError
 from waybill.contracts.feature_views import FeatureView
 from waybill.contracts.locations import read_sql
-from waybill.derived.build import Built, FindInputs, build, of_period, replace_rows, sha256
+from waybill.derived.build import BuildInputs, Built, FindInputs, build, of_period, replace_rows, sha256
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.period import Period
@@ -215,8 +215,11 @@ def build_feature(
     was retired meanwhile.
     """
 
+    def find() -> BuildInputs | None:
+        lock_exclusive(connection, view)  # before anything is read: who is forgotten until then is in no input
+        return find_inputs()
+
     def write() -> list[date]:
-        lock_exclusive(connection, view)
         moment = _moment(connection, view, datasets, period)  # after the lock: readers before it cannot see these rows
         parts = _parts(view, period)
         _execute(connection, _KEEP_FORMER, parts)
@@ -238,7 +241,7 @@ def build_feature(
         connection.execute("drop table former, appended")
         return [period.start]
 
-    return build(connection, view.contract, find_inputs, write, period, run, sha256(text))
+    return build(connection, view.contract, find, write, period, run, sha256(text))
 
 
 def _moment(connection: Connection, view: FeatureView, datasets: Collection[str], period: Period) -> dict[str, Any]:
