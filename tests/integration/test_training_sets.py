@@ -197,6 +197,19 @@ def test_wrong_frames_are_refused(frame: pd.DataFrame, message: str) -> None:
         prepare(frame, ["spend:1"])
 
 
+@pytest.mark.usefixtures("spend")
+def test_an_entity_that_only_postgresql_can_read_is_refused_by_its_row(
+    warehouse: psycopg.Connection, include_dir: Path, tmp_path: Path
+) -> None:
+    features = [column("amount", "numeric(12,2)")]
+    create(warehouse, write_view(include_dir, "visits_v1", [column("visitor", "uuid", 2)], features))
+    warehouse.commit()
+    path, right = tmp_path / "labels.csv", "6f1c1c1e-0000-4000-8000-000000000000"
+    path.write_text(f"visitor,ts\n{right},2026-03-01T00:00:00Z\nnobody,2026-03-01T00:00:00Z\n")
+    with pytest.raises(DataError, match=r"labels.csv: row 2: visitor is no uuid"):
+        write_set(prepare(path, ["visits:1"]), connect, tmp_path / "set")
+
+
 def test_a_view_must_be_as_it_was_built(
     warehouse: psycopg.Connection, spend: FeatureView, file: Path, tmp_path: Path, include_dir: Path
 ) -> None:

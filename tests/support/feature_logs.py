@@ -50,7 +50,14 @@ slaProperties:
   - {{property: frequency, value: 1, unit: d}}
 {ttl}"""
 SQL = "-- Question:   What?\nselect 1\n"
-KINDS = {"bigint": "integer", "text": "string", "numeric(12,2)": "number", "boolean": "boolean", "text[]": "array"}
+KINDS = {
+    "bigint": "integer",
+    "text": "string",
+    "uuid": "string",
+    "numeric(12,2)": "number",
+    "boolean": "boolean",
+    "text[]": "array",
+}
 
 
 def column(name: str, kind: str, position: int | None = None, *, is_restricted: bool = False) -> str:
