@@ -146,4 +146,4 @@ def test_a_demo_after_another_file_landed_rebuilds_the_dependent_reports(
             "from waybill.load_file where file_id = any(file_ids))",
             (last.start, key),
         ).fetchone()
-    assert rested == (6,)
+    assert rested == (7,), "six reports and a feature view rest on the file"

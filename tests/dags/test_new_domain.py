@@ -135,8 +135,8 @@ def test_an_existing_domain_stays_as_it_is(project: Path) -> None:
         ("waybill", "schema of PostgreSQL or Waybill"),
         ("public", "schema of PostgreSQL or Waybill"),
         ("pg_billing", "schema of PostgreSQL or Waybill"),
-        ("orders_report", "ends like a schema of derived tables (_report, _star)"),
-        ("billing_star", "ends like a schema of derived tables (_report, _star)"),
+        ("orders_report", "ends like a schema of derived tables (_star, _report, _feature)"),
+        ("billing_feature", "ends like a schema of derived tables (_star, _report, _feature)"),
     ],
 )
 def test_a_bad_name_is_refused_with_the_reason(project: Path, name: str, problem: str) -> None:
