@@ -90,6 +90,7 @@ def test_the_page_is_inert_and_names_no_table_of_another_scope(graph: Lineage) -
     assert {name.partition(".")[0] for names in page.groups.values() for name in names} == {
         "messaging",
         "messaging_report",
+        "messaging_feature",
     }
     text = Page(pages.lineage(scope, None, page, with_rows=True))
     check_inert(text)
