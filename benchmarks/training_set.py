@@ -29,8 +29,8 @@ from psycopg import Connection, sql
 
 from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.contracts.locations import read_sql
+from waybill.contracts.odcs import sql_path
 from waybill.derived.feature import open_version
-from waybill.ops.lineage import sql_path
 from waybill.warehouse.connection import connect
 from waybill.warehouse.feature_tables import relation_named
 from waybill.warehouse.migrations import upgrade

@@ -15,8 +15,9 @@ from support.messaging_months import migrate
 from waybill.contracts import load_all
 from waybill.contracts.domains import is_on_spark
 from waybill.contracts.locations import domain_of, read_sql
+from waybill.contracts.odcs import sql_path
 from waybill.ops.column_sources import ROWS
-from waybill.ops.lineage import project_lineage, sql_path
+from waybill.ops.lineage import project_lineage
 from waybill.period import ALL_TIME, Period
 from waybill.settings import settings
 from waybill.warehouse.evolution import ensure

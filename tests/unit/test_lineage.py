@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from waybill.cli import app
 from waybill.contracts import load_all
+from waybill.contracts.odcs import sql_path
 from waybill.errors import DataError
 from waybill.ops.column_sources import ROWS, Source
-from waybill.ops.lineage import Lineage, lineage_into, project_lineage, shown, sql_path, sql_problems
+from waybill.ops.lineage import Lineage, lineage_into, project_lineage, shown, sql_problems
 from waybill.ops.lint import lint
 from waybill.settings import PROJECT_ROOT
 

@@ -25,7 +25,7 @@ from waybill.ops import provenance
 from waybill.outputs.export import arrow_tables, copy_csv, parquet_schema
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.connection import connect, quote_no_rows, reader_address, set_read_only
+from waybill.warehouse.connection import connect, quote_no_rows, reader_address, set_read_only, table_exists
 from waybill.warehouse.schema import as_of_function, columns_sql
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ def _condition(contract: Contract, key: str | None) -> sql.Composable:
 
 
 def _check_exists(connection: Connection, contract: Contract) -> None:
-    name = sql.Identifier(contract.domain, contract.name).as_string(None)
-    if connection.execute("select to_regclass(%s)", (name,)).fetchone() == (None,):
+    if not table_exists(connection, sql.Identifier(contract.domain, contract.name)):
         raise DataError(
             f"the warehouse has no {contract.table}: nothing was loaded yet, or it is a dataset "
             f"on Spark, which only the lake has. Domain: {domain_of(contract.domain)}"

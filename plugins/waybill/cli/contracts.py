@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from waybill.cli.arguments import dataset_named
-from waybill.cli.terminal import app, console, print_line, report_errors
+from waybill.cli.terminal import app, console, print_line, print_message, report_errors
 
 contract_app = typer.Typer(no_args_is_help=True, help="Check contracts, or try a proposed contract.")
 app.add_typer(contract_app, name="contract")
@@ -154,7 +154,6 @@ def contract_propose(
     ] = None,
 ) -> None:
     """Show the change of a contract that takes in a drift, as a diff that `git apply` reads. No contract is changed."""
-    from waybill.cli.terminal import messages
     from waybill.contracts import ContractError, load, load_domain
     from waybill.contracts.odcs import contract_path
     from waybill.scratch import scratch_folder
@@ -164,24 +163,21 @@ def contract_propose(
     from waybill.watch.drift import drift_numbered
     from waybill.watch.proposal import propose
 
-    def note(text: str, style: str | None = None) -> None:
-        messages.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
     with connect() as connection:
         drift = drift_numbered(connection, number)
         path = contract_path(drift.dataset)
         contract = load(path)
         others = {name: one for name, one in load_domain(contract.domain).items() if name != contract.name}
         proposal = propose(drift, contract, path, others)
-        note(f"{drift.dataset}: {drift}")
+        print_message(f"{drift.dataset}: {drift}")
         typer.echo(proposal.diff(settings().include_dir.parent), nl=False)
         for line in proposal.advice:
-            note(line)
+            print_message(line)
         if proposal.after == proposal.before:
             return
         if output:
             output.write_text(proposal.after, encoding="utf-8")
-            note(f"Wrote {output}. Try it on landed files: waybill contract try {output}")
+            print_message(f"Wrote {output}. Try it on landed files: waybill contract try {output}")
         try:
             with scratch_folder() as folder:
                 proposed = folder / path.name

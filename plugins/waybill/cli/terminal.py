@@ -28,6 +28,11 @@ def print_line(text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_message(text: str, style: str | None = None) -> None:
+    """Print text on standard error as it is: no markup, no highlighting, lines of any width."""
+    messages.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def operating_system_user() -> str:
     """Return the name of the account that runs the command. Variables such as `USER` do not change it."""
     import os
@@ -59,7 +64,7 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
             text = f"The warehouse does not answer. On the embedded stack, run `make up`. Cause: {error}"
         except EndpointConnectionError as error:
             text = f"S3 does not answer. On the embedded stack, run `make up`. Cause: {error}"
-        messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+        print_message(text, "red")
         raise typer.Exit(1)
 
     return wrapped

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waybill.cli.features import features_app
-from waybill.cli.terminal import messages, operating_system_user, print_line, report_errors
+from waybill.cli.terminal import operating_system_user, print_line, print_message, report_errors
 
 if TYPE_CHECKING:
     from waybill.features.stored_sets import StoredSet
@@ -62,14 +62,11 @@ def _warn_of_unbuilt(wanted: TrainingSet) -> None:
         found = [(view, unbuilt_periods(connection, view)) for view in wanted.join.views]
     for view, periods in found:
         if periods:
-            messages.print(
+            print_message(
                 f"{view.name} is not built for {count(len(periods), 'delivered period')}: "
                 f"{some_of([period.key for period in periods])}. This set has no values of them"
                 + ("." if wanted.join.as_of_now else ", and what is built later is known only when it is built."),
-                style="yellow",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
+                "yellow",
             )
 
 
@@ -84,13 +81,10 @@ def _print(stored: StoredSet) -> None:
         print_line(f"  {view['name']}: {count(stored.row_count - missing, 'row')} with a value, {missing:,} without")
     if "leak" in manifest:
         rows = manifest["leak"]["rows"]
-        messages.print(
+        print_message(
             f"{manifest['leak']['warning']} {count(rows, 'row')} of {stored.row_count:,} rest on later knowledge; the "
             "manifest names them.",
-            style="yellow",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+            "yellow",
         )
 
 

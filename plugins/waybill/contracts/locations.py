@@ -7,6 +7,7 @@ name other prefixes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -87,6 +88,11 @@ def read_sql(path: Path) -> str:
 def report_files(domain: str) -> list[Path]:
     """Return the files of a domain's SQL reports, one question a file; the stem is the report's name."""
     return sorted((settings().include_dir / "sql" / domain).glob("*.sql"))
+
+
+def sql_folder(domain: str, make: Callable[[str], str]) -> str:
+    """Return the folder in `include/sql` of a schema of a domain's derived tables; `make`, of `SCHEMAS`, names it."""
+    return domain if make is report_schema else make(domain)
 
 
 def bucket_and_key(address: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from waybill.contracts.contract import (
 )
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat, encoding_named
+from waybill.contracts.locations import domain_of, report_schema
 from waybill.contracts.member_paths import split_path
 from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
@@ -370,6 +371,13 @@ def contract_path(table: str) -> Path:
     """Return the file of the contract of a table (`domain.name`), whether it exists or not."""
     domain, _, name = table.partition(".")
     return settings().include_dir / "contracts" / domain / f"{name}.yaml"
+
+
+def sql_path(contract: Contract) -> Path:
+    """Return the SQL file of a derived table, whether it exists or not."""
+    domain = domain_of(contract.domain)
+    folder = domain if contract.domain == report_schema(domain) else contract.domain
+    return settings().include_dir / "sql" / folder / f"{contract.name}.sql"
 
 
 def load_all() -> dict[str, Contract]:

@@ -49,7 +49,7 @@ def _affected_current(connection: Connection, domain: str, files: Files) -> list
     found = []
     for table in derived_tables(domain, with_features=True):
         contract, name = table.contract, table.contract.table
-        if contract.load_mode == "feature" and is_retired(connection, contract):
+        if is_retired(connection, contract):
             continue
         spans = _merged(span for one in table.inputs for span in changed.get(one, ()))
         if contract.load_mode in ("dimension", "summary"):
@@ -112,7 +112,7 @@ def _affected_as_of(
     stale = set(out_of_date(connection, domain, periods, with_features=True))
     found = []
     for contract, read, _ in tables_as_of(domain, with_features=True):
-        if contract.load_mode == "feature" and is_retired(connection, contract):
+        if is_retired(connection, contract):
             continue
         first = min((period.start for dataset, period in files if dataset.table in read), default=None)
         rows = connection.execute(

@@ -16,6 +16,7 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract, ContractError
 from waybill.contracts.feature_views import FeatureView
 from waybill.contracts.locations import read_sql
+from waybill.contracts.odcs import sql_path
 from waybill.derived.build import BuildInputs, Built, FindInputs, build, of_period, replace_rows, sha256
 from waybill.errors import DataError
 from waybill.formatting import count
@@ -30,7 +31,9 @@ from waybill.warehouse.schema import columns_sql, equal_sql, relation
 
 
 def is_retired(connection: Connection, contract: Contract) -> bool:
-    """Return whether a version of a feature view was retired."""
+    """Return whether a table is a version of a feature view that was retired."""
+    if contract.load_mode != "feature":
+        return False
     found = connection.execute(
         "select from waybill.feature_version where feature_table = %s and retired_at is not null", (contract.table,)
     ).fetchone()
@@ -89,8 +92,7 @@ def built_from(connection: Connection, view: FeatureView) -> BuiltFrom:
     ).fetchone()
     if row is None:
         raise NotBuilt(f"{view.name} has no values: it was not built yet")
-    text = read_sql(settings().include_dir / "sql" / view.contract.domain / f"{view.contract.name}.sql")
-    if changed := _changed_files(connection, view, text, row[0], row[1]):
+    if changed := _changed_files(connection, view, read_sql(sql_path(view.contract)), row[0], row[1]):
         raise _has_changed(view, changed)
     return BuiltFrom(*row)
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import partial
+from functools import cache, partial
 from graphlib import TopologicalSorter
 from typing import Any, Final
 
@@ -20,7 +20,15 @@ from psycopg import Connection
 
 from waybill.contracts import Contract, ContractError, load_domain
 from waybill.contracts.domains import is_on_spark, load_manifest
-from waybill.contracts.locations import SCHEMAS, feature_schema, read_sql, report_files, report_schema, star_schema
+from waybill.contracts.locations import (
+    SCHEMAS,
+    feature_schema,
+    read_sql,
+    report_files,
+    report_schema,
+    sql_folder,
+    star_schema,
+)
 from waybill.derived.build import (
     BuildInputs,
     build_from_sql,
@@ -82,8 +90,7 @@ def _in_order(
     for make in schemas:
         schema = make(domain)
         contracts |= {contract.table: contract for contract in load_domain(schema).values()}
-        files = report_files(domain if make is report_schema else schema)
-        texts |= {f"{schema}.{path.stem}": read_sql(path) for path in files}
+        texts |= {f"{schema}.{path.stem}": read_sql(path) for path in report_files(sql_folder(domain, make))}
     if alone := sorted(contracts.keys() ^ texts.keys()):
         raise DataError(f"{', '.join(alone)}: a derived table needs an SQL file and a contract of the same name")
     readable = {*contracts, *(one.table for make in others for one in load_domain(make(domain)).values())}
@@ -212,7 +219,7 @@ def stale_periods(
     contract, found = table.contract, []
     if contract.load_mode in ("dimension", "summary"):
         return [ALL_TIME]
-    if contract.load_mode == "feature" and is_retired(connection, contract):
+    if is_retired(connection, contract):
         return []
     for cadence in contract.cadences:
         rows = connection.execute(
@@ -251,12 +258,13 @@ def waiting_inputs(connection: Connection, domain: str, table: Derived) -> list[
     A dimension that waits counts only if the view names it: a table that reads it waits itself for days that changed.
     """
     every = {one.contract.table: one for one in derived_tables(domain, with_features=True)}
+    stale = cache(lambda name: stale_periods(connection, domain, every[name]))  # several tables may read the same one
 
     def of(reader: Derived, is_named: bool) -> list[Waiting]:
         found: list[Waiting] = []
         for one in (every[name] for name in reader.inputs if name in every):
             name, contract = one.contract.table, one.contract
-            for period in stale_periods(connection, domain, one):
+            for period in stale(name):
                 if period is not ALL_TIME:
                     found.append(Waiting(name, period.start, period.end))
                 elif is_named and _unseen_changes(connection, one, period) is not None:
@@ -318,13 +326,17 @@ select array(
 """
 
 
+def days_read(contract: Contract, period: Period) -> tuple[date | None, date | None]:
+    """Return the first day that a period of a derived table reads, and the day after the last one; None: any."""
+    if period is ALL_TIME:
+        return None, None
+    first = None if contract.days_before is None else period.start - timedelta(days=contract.days_before)
+    return first, period.end + timedelta(days=contract.days_after)
+
+
 def _window(table: Derived, period: Period) -> dict[str, Any]:
-    """Return the inputs of a period, and the first day (None: any) and the last one, exclusive, that it reads."""
-    first = last = None
-    if period is not ALL_TIME:
-        last = period.end + timedelta(days=table.contract.days_after)
-        if table.contract.days_before is not None:
-            first = period.start - timedelta(days=table.contract.days_before)
+    """Return the inputs of a period, and the days that it reads."""
+    first, last = days_read(table.contract, period)
     return {"inputs": list(table.inputs), "first": first, "last": last}
 
 
@@ -398,7 +410,7 @@ def out_of_date(
         ]
     found = []
     for contract, datasets, derived in tables_as_of(domain, with_features=with_features):
-        if only not in (None, contract.table) or (contract.load_mode == "feature" and is_retired(connection, contract)):
+        if only not in (None, contract.table) or is_retired(connection, contract):
             continue
         asked = [Period.of(contract.cadence, period.start) for period in periods]
         rows = connection.execute(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 
 from psycopg import Connection
@@ -22,6 +22,7 @@ from waybill.derived.feature import build_feature, open_version
 from waybill.derived.refresh import (
     Derived,
     changed_inputs,
+    days_read,
     derived_inputs,
     feature_tables,
     report_builds,
@@ -113,16 +114,17 @@ def _buildable(connection: Connection, domain: str, table: Derived) -> list[Peri
 
     Such a period may have rows of a person who was forgotten since, and the log would keep them.
     """
-    contract, found = table.contract, []
+    found = []
     stale = stale_periods(connection, domain, table)
     waiting = waiting_inputs(connection, domain, table) if stale else []
     for period in stale:
-        last = period.end + timedelta(days=contract.days_after)
-        first = date.min if contract.days_before is None else period.start - timedelta(days=contract.days_before)
-        if of_window := sorted({one.table for one in waiting if one.first < last and one.end > first}):
+        first, last = days_read(table.contract, period)
+        if of_window := sorted(
+            {one.table for one in waiting if one.first < (last or date.max) and one.end > (first or date.min)}
+        ):
             log.warning(
                 "%s %s is not built: %s must be built first for days that it reads. The next run builds it after them.",
-                contract.table,
+                table.contract.table,
                 period,
                 in_series(of_window, "and"),
             )

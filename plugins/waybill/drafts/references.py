@@ -15,7 +15,7 @@ from waybill.drafts.names import singular_forms
 from waybill.drafts.profile import Rows
 from waybill.formatting import count
 from waybill.intake.references import reference_values
-from waybill.warehouse.connection import one_row
+from waybill.warehouse.connection import table_exists
 from waybill.warehouse.schema import relation
 
 _GENERAL: Final = ("id", "code", "key", "name", "number", "no", "uuid")
@@ -80,8 +80,7 @@ def compared(
 ) -> Reference:
     """Return a reference with the number of values that the other dataset lacks in the warehouse."""
     target = others[found.dataset]
-    (table,) = one_row(connection, "select to_regclass(%s)", (relation(target).as_string(connection),))
-    if table is None:
+    if not table_exists(connection, relation(target)):
         return found
     column = replace(found.key, name=name, key_position=None, reference=(found.dataset, found.key.name))
     known = reference_values(connection, replace(target, columns=(column,)), others, None, folder)[name]

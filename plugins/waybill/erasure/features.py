@@ -11,8 +11,9 @@ from waybill.contracts import Column, Contract
 from waybill.contracts.feature_views import EVENT_TS, FeatureView
 from waybill.contracts.people import erased_columns, replacement_for
 from waybill.erasure.person import Target
-from waybill.erasure.places import IdColumn, table_exists
+from waybill.erasure.places import IdColumn
 from waybill.erasure.rows import Erased
+from waybill.warehouse.connection import table_exists
 from waybill.warehouse.feature_tables import lock_exclusive, relation_named
 from waybill.warehouse.schema import equal_sql, relation
 

@@ -19,7 +19,7 @@ from waybill.ops.lineage import of_sql, relations_of
 from waybill.outputs.publish import csv_key, parquet_key
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.connection import one_row
+from waybill.warehouse.connection import one_row, table_exists
 from waybill.warehouse.schema import relation, tables_of
 
 
@@ -79,12 +79,6 @@ def derived_ids(target: Target, sources: Mapping[Source, Sources]) -> list[IdCol
         if (source := Source(contract.table, column.name)) in reached
         and (column.name in names or (source in alone and column.physical_type in kinds))
     ]
-
-
-def table_exists(connection: Connection, table: sql.Identifier) -> bool:
-    """Return whether the warehouse has a table."""
-    row = connection.execute("select to_regclass(%s)", (table.as_string(None),)).fetchone()
-    return row is not None and row[0] is not None
 
 
 def rows_of(connection: Connection, one: IdColumn, value: str) -> int:

@@ -21,12 +21,13 @@ from waybill.contracts.people import people_of
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target, is_person, target_of, with_values
 from waybill.erasure.phrases import LONGEST
-from waybill.erasure.places import derived_ids, names_in_sets, rows_of, table_exists, training_sets, value_sources
+from waybill.erasure.places import derived_ids, names_in_sets, rows_of, training_sets, value_sources
 from waybill.erasure.texts import BETWEEN, FREE_TEXTS, RECORDS, domain_parameters, of_domain
 from waybill.outputs import iceberg_tables
 from waybill.outputs.publish import csv_key, manifest_key, parquet_key
 from waybill.period import Period
 from waybill.settings import settings
+from waybill.warehouse.connection import table_exists
 from waybill.warehouse.forgotten import id_text
 from waybill.warehouse.pseudonyms import pseudonym
 from waybill.warehouse.schema import tables_of

@@ -26,6 +26,7 @@ from waybill.outputs.export import arrow_tables, arrow_type
 from waybill.outputs.masking import pseudonym_sql, use_key
 from waybill.warehouse.connection import non_retryable_sql, one_row
 from waybill.warehouse.feature_tables import is_history_over, lock_shared, relation_named
+from waybill.warehouse.schema import equal_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -285,21 +286,16 @@ def _result(join: Join) -> Iterator[sql.Composable]:
 
 
 def _lookup(view: FeatureView, alias: str, known_until: sql.Composable) -> sql.Composed:
-    def equal(one: str, other: str, names: Sequence[str]) -> sql.Composed:
-        return sql.SQL(" and ").join(
-            sql.SQL("{} = {}").format(sql.Identifier(one, name), sql.Identifier(other, name)) for name in names
-        )
-
     at = sql.Identifier(_AT)
     not_expired: sql.Composable = sql.SQL("")
     if view.ttl is not None:
-        # Hours, because the length of a day would depend on the time zone.
+        # Seconds, because the length of a day would depend on the time zone.
         seconds: Any = view.ttl.total_seconds()
         not_expired = sql.SQL("and r.event_ts >= l.{} - make_interval(secs => {})").format(at, sql.Literal(seconds))
     return sql.SQL(_LOOKUP).format(
         log=relation_named(view.log),
-        of_label=equal("r", "l", view.entity),
-        same_cell=equal("x", "r", [*view.entity, "event_ts"]),
+        of_label=equal_sql("r", "l", [*view.entity]),
+        same_cell=equal_sql("x", "r", [*view.entity, "event_ts"]),
         at=at,
         known_until=known_until,
         not_expired=not_expired,

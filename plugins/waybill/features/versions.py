@@ -11,10 +11,9 @@ from psycopg import Connection, sql
 
 from waybill.contracts.feature_views import FeatureView, feature_views
 from waybill.contracts.locations import domain_of
-from waybill.contracts.odcs import contract_path
+from waybill.contracts.odcs import contract_path, sql_path
 from waybill.errors import DataError
 from waybill.formatting import count, some_of
-from waybill.ops.lineage import sql_path
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.feature_tables import drop_tables, lock_exclusive, lock_sets, relation_named, training_sets
 

@@ -19,7 +19,7 @@ from waybill.contracts.classification import MASK, restricted_names
 from waybill.files.landed_file import LandedFile
 from waybill.intake import file_warnings
 from waybill.intake.rejected_files import EXAMPLES
-from waybill.warehouse.connection import one_row
+from waybill.warehouse.connection import table_exists
 from waybill.warehouse.file_order import comes_before, order_sql
 from waybill.warehouse.schema import as_of_function, columns_sql, equal_sql, json_sql, relation, superseded_relation
 
@@ -217,8 +217,7 @@ def conflicts(connection: Connection, contract: Contract, limit: int) -> tuple[l
 
     The newest period comes first, and at most `limit` keys are listed.
     """
-    (table,) = one_row(connection, "select to_regclass(%s)", (superseded_relation(contract).as_string(None),))
-    if table is None:  # nothing was loaded yet
+    if not table_exists(connection, superseded_relation(contract)):  # nothing was loaded yet
         return [], 0
     rows = (
         connection.cursor(row_factory=dict_row)

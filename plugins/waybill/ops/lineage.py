@@ -27,6 +27,7 @@ from waybill.contracts.locations import (
     read_sql,
     report_schema,
 )
+from waybill.contracts.odcs import sql_path
 from waybill.contracts.standard import likeliest
 from waybill.derived.build import known_datasets, named_tables
 from waybill.errors import DataError
@@ -269,13 +270,6 @@ def sql_problems(contracts: Collection[Contract]) -> dict[Path, list[str]]:
         if problems:
             found[path] = problems
     return found
-
-
-def sql_path(contract: Contract) -> Path:
-    """Return the SQL file of a derived table, whether it exists or not."""
-    domain = domain_of(contract.domain)
-    folder = domain if contract.domain == report_schema(domain) else contract.domain
-    return settings().include_dir / "sql" / folder / f"{contract.name}.sql"
 
 
 def relations_of(contracts: Iterable[Contract]) -> dict[str, Relation]:

@@ -16,6 +16,7 @@ from waybill.contracts.locations import (
     read_sql,
     report_files,
     report_schema,
+    sql_folder,
     star_schema,
 )
 from waybill.contracts.odcs import contract_path
@@ -119,8 +120,8 @@ def _readers_of_features(domain: str) -> list[str]:
     schema = feature_schema(domain)
     return [
         f"{path}: reads a table of {schema}, but feature views are built after it"
-        for folder in (star_schema(domain), domain)
-        for path in report_files(folder)
+        for make in (star_schema, report_schema)
+        for path in report_files(sql_folder(domain, make))
         if re.search(rf"\b{schema}\.", read_sql(path))
     ]
 
@@ -179,7 +180,7 @@ def _without_counterpart(domain: str) -> list[str]:
     problems, functions = [], functions_of(domain)
     for make in SCHEMAS:
         schema = make(domain)
-        folder = domain if make is report_schema else schema
+        folder = sql_folder(domain, make)
         texts = {path.stem: path for path in report_files(folder)}
         contracts = {path.stem: path for path in (settings().include_dir / "contracts" / schema).glob("*.yaml")}
         problems += [

@@ -7,9 +7,9 @@ from typing import Final
 
 from waybill.contracts import Contract, load_domain
 from waybill.contracts.domains import load_manifest
-from waybill.contracts.locations import SCHEMAS, feature_schema, raw_layout, read_sql, report_files, star_schema
+from waybill.contracts.locations import SCHEMAS, raw_layout, read_sql, report_files, sql_folder
+from waybill.contracts.odcs import contract_path
 from waybill.derived.build import named_tables
-from waybill.settings import settings
 
 _FORMER: Final = ("_history", "_changes", "_superseded")
 """The tables of a dataset that have former states of rows."""
@@ -19,7 +19,7 @@ def lint_retentions(contracts: Collection[Contract]) -> list[str]:
     """Return every such problem of valid contracts; each names the contract and what reads the data."""
     datasets = [one for one in contracts if one.is_dataset]
     return [
-        f"{settings().include_dir / 'contracts' / contract.domain / f'{contract.name}.yaml'}: {problem}"
+        f"{contract_path(contract.table)}: {problem}"
         for contract in datasets
         for problem in [*_of_history(contract, datasets), *_of_raw(contract, datasets)]
     ]
@@ -38,8 +38,8 @@ def _of_history(contract: Contract, datasets: Collection[Contract]) -> Iterator[
     }
     if load_manifest(contract.domain).semantics == "current":  # reports of past periods are built again
         tables[f"{contract.table}_as_of"] = f"{contract.table}_as_of"
-    for folder in (star_schema(contract.domain), contract.domain, feature_schema(contract.domain)):
-        texts |= {str(path): read_sql(path) for path in report_files(folder)}
+    for make in SCHEMAS:
+        texts |= {str(path): read_sql(path) for path in report_files(sql_folder(contract.domain, make))}
     texts |= {
         f"the check {check.name} of {derived.table}": check.query
         for make in SCHEMAS

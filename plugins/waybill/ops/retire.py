@@ -15,7 +15,7 @@ from waybill.contracts.odcs import contract_path, recorded, references
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.settings import in_project, settings
-from waybill.warehouse.connection import one_row
+from waybill.warehouse.connection import one_row, table_exists
 from waybill.warehouse.schema import as_of_function, drop_readers, tables_of
 
 _PROFILES = """
@@ -92,7 +92,7 @@ def plan(connection: Connection, name: str) -> Retirement:
     references(contract.domain)  # raises if a dataset of the domain refers to it
     drops = []
     for table in tables_of(contract):
-        if connection.execute("select to_regclass(%s) is not null", (table.as_string(None),)).fetchone() == (True,):
+        if table_exists(connection, table):
             (rows,) = one_row(connection, sql.SQL("select count(*) from {}").format(table))
             drops.append(f"the table {'.'.join(table._obj)} with {count(rows, 'row')}")
     files, open_rows, checks, builds, shards, events, rejected = one_row(

@@ -19,7 +19,7 @@ from psycopg import Connection, sql
 from waybill.contracts import Contract, ContractError
 from waybill.contracts.contract import numeric_digits
 from waybill.contracts.domains import is_on_spark
-from waybill.contracts.locations import SCHEMAS, read_sql, report_files, report_schema
+from waybill.contracts.locations import SCHEMAS, read_sql, report_files, sql_folder
 from waybill.contracts.standard import likeliest
 from waybill.derived.feature import is_retired
 from waybill.period import ALL_TIME, Period
@@ -60,7 +60,7 @@ def lint_sql(connection: Connection, contracts: Sequence[Contract]) -> list[str]
             "select set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)",
             (STATEMENT_TIMEOUT, LOCK_TIMEOUT),
         )
-        contracts = [one for one in contracts if one.load_mode != "feature" or not is_retired(connection, one)]
+        contracts = [one for one in contracts if not is_retired(connection, one)]
         for contract in sorted(contracts, key=lambda one: not one.is_dataset):
             try:
                 ensure(connection, contract)
@@ -87,7 +87,7 @@ def _derived(domain: str, contracts: Sequence[Contract]) -> Iterator[tuple[Contr
     by_table = {contract.table: contract for contract in contracts}
     for make in SCHEMAS:
         schema = make(domain)
-        for path in report_files(domain if make is report_schema else schema):
+        for path in report_files(sql_folder(domain, make)):
             if contract := by_table.get(f"{schema}.{path.stem}"):
                 yield contract, path
 

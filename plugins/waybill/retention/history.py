@@ -21,7 +21,7 @@ from waybill.intake.load import lock_table
 from waybill.period import Period
 from waybill.retention.removal import Removal, remove
 from waybill.run import Run
-from waybill.warehouse.connection import one_row
+from waybill.warehouse.connection import one_row, table_exists
 from waybill.warehouse.evolution import ensure
 from waybill.warehouse.file_order import order_sql
 from waybill.warehouse.horizons import horizon_of, move_horizon
@@ -104,10 +104,9 @@ def remove_history(
     if horizon is None:
         return
     for former in _former_rows(contract, horizon):
-        name = former.table.as_string(None)
-        (is_there,) = one_row(connection, "select to_regclass(%s) is not null", (name,))
-        if is_there:
-            removal = Removal(contract.table, "history", name.replace('"', ""), horizon)
+        if table_exists(connection, former.table):
+            name = former.table.as_string(None).replace('"', "")
+            removal = Removal(contract.table, "history", name, horizon)
             change = partial(_deletion, former)
             remove(
                 connection, contract, removal, former.chosen, change, (former.table, former.key), run, dry_run=dry_run

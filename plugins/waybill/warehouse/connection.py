@@ -149,6 +149,11 @@ def quote_no_rows() -> Iterator[None]:
         raise told.with_traceback(error.__traceback__) from None
 
 
+def table_exists(connection: Connection, table: sql.Identifier) -> bool:
+    """Return whether the warehouse has a table or view."""
+    return one_row(connection, "select to_regclass(%s) is not null", (table.as_string(None),)) == (True,)
+
+
 class HistoryRemoved(DataError):
     """A statement asks for what was known before the horizon of a dataset."""
 

@@ -17,7 +17,7 @@ from waybill.settings import settings
 from waybill.stream.declared import Declared
 from waybill.stream.lag import ShardState, known_state
 from waybill.views import catalog
-from waybill.warehouse.connection import one_row
+from waybill.warehouse.connection import one_row, table_exists
 
 MINUTES: Final = 60
 """How many minutes are shown, with the current one."""
@@ -254,8 +254,7 @@ def worth_of(connection: Connection, declared: Declared, amount: Amount, minutes
 
 
 def _exists(connection: Connection, table: Contract) -> bool:
-    name = sql.Identifier(table.domain, table.name).as_string(connection)
-    return one_row(connection, "select to_regclass(%s)", (name,))[0] is not None
+    return table_exists(connection, sql.Identifier(table.domain, table.name))
 
 
 def _join(stream: Contract, table: Contract, column: str) -> sql.Composed:
