@@ -155,6 +155,18 @@ class Join:
         }
         return tuple(column.name for column in self.entities if column.name in restricted)
 
+    def by_entity(self) -> list[tuple[int, ...]]:
+        """Return the places of the views, those with the same entity together."""
+        found: dict[frozenset[str], tuple[int, ...]] = {}
+        for place, view in enumerate(self.views):
+            key = frozenset(view.entity)
+            found[key] = (*found.get(key, ()), place)
+        return [*found.values()]
+
+    def entity_of(self, places: Sequence[int]) -> tuple[Column, ...]:
+        """Return the columns that identify the entity of views, which have the same one."""
+        return tuple(column for column in self.entities if column.name in self.views[places[0]].entity)
+
     def features(self) -> list[tuple[int, Column, str]]:
         """Return for each feature (the place of its view, the column, the name in the result).
 
@@ -207,15 +219,38 @@ def look_up(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for place, values in enumerate([*entities, at]):
-        connection.execute(
-            "select set_config(%s, (%s::text[])::text, true)", (_setting(place, len(entities)), list(values))
-        )
-    schema = join.schema().insert(0, pa.field(_PLACE, pa.int64()))
-    with non_retryable_sql("the point-in-time join"), connection.cursor().copy(_query(join)) as copy:
+    given = {column.name: values for column, values in zip(join.entities, entities, strict=True)}
+    found: dict[str, pa.ChunkedArray] = {}
+    for places in join.by_entity():
+        part = _look_up_part(connection, join, places, given, at)
+        if found:
+            part[LEAKS] = pc.or_(part[LEAKS], found[LEAKS])
+        found |= part
+    schema = join.schema()
+    return pa.table([found[name] for name in schema.names], schema)
+
+
+def _look_up_part(
+    connection: Connection,
+    join: Join,
+    places: Sequence[int],
+    given: dict[str, Sequence[str | None]],
+    at: Sequence[str],
+) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of some views, which have the same entity."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for place, values in enumerate([*(given[column.name] for column in join.entity_of(places)), at]):
+        connection.execute("select set_config(%s, (%s::text[])::text, true)", (_setting(place), list(values)))
+    columns = dict(_columns(join, places))
+    kinds = join.schema()
+    schema = pa.schema([pa.field(_PLACE, pa.int64()), *(kinds.field(name) for name in columns)])
+    with non_retryable_sql("the point-in-time join"), connection.cursor().copy(_query(join, places)) as copy:
         found = pa.concat_tables(arrow_tables(map(bytes, copy), schema))
     # Rows come in the order of the look-ups. The server would sort whole rows on disk.
-    return found.take(pc.sort_indices(found[_PLACE])).drop_columns(_PLACE)
+    found = found.take(pc.sort_indices(found[_PLACE]))
+    return {name: found[name] for name in columns}
 
 
 def first_invalid(connection: Connection, column: Column, values: Sequence[str | None]) -> int | None:
@@ -231,31 +266,28 @@ def first_invalid(connection: Connection, column: Column, values: Sequence[str |
     return None if place is None else int(place)
 
 
-def _setting(place: int, entities: int) -> str:
-    return f"waybill.{_AT if place == entities else f'label_{place}'}"
+def _setting(place: int) -> str:
+    return f"waybill.label_{place}"
 
 
-def _query(join: Join) -> sql.Composed:
-    kinds = [*(column.physical_type for column in join.entities), "timestamptz"]
-    names = [*(column.name for column in join.entities), _AT]
+def _query(join: Join, places: Sequence[int]) -> sql.Composed:
+    entity = join.entity_of(places)
+    kinds = [*(column.physical_type for column in entity), "timestamptz"]
+    names = [*(column.name for column in entity), _AT]
     arrays = sql.SQL(", ").join(
-        sql.SQL("unnest(current_setting({})::{}[])").format(
-            sql.Literal(_setting(place, len(join.entities))), sql.SQL(kind)
-        )
+        sql.SQL("unnest(current_setting({})::{}[])").format(sql.Literal(_setting(place)), sql.SQL(kind))
         for place, kind in enumerate(kinds)
     )
     known = sql.SQL("l.{}").format(sql.Identifier(_AT))
-    lookups = [
-        _lookup(view, _alias(place), sql.SQL("'infinity'") if join.as_of_now else known)
-        for place, view in enumerate(join.views)
-    ]
+    known_until = sql.SQL("'infinity'") if join.as_of_now else known
+    lookups = [_lookup(join.views[place], _alias(place), known_until) for place in places]
     if join.as_of_now:
-        lookups += [_lookup(view, _alias(place, "known"), known) for place, view in enumerate(join.views)]
+        lookups += [_lookup(join.views[place], _alias(place, "known"), known) for place in places]
     return sql.SQL(_QUERY).format(
         arrays=arrays,
         names=sql.SQL(", ").join(map(sql.Identifier, [*names, _PLACE])),
         order=sql.SQL(", ").join(map(sql.Identifier, names)),
-        columns=sql.SQL(", ").join(_result(join)),
+        columns=sql.SQL(", ").join([sql.Identifier("l", _PLACE), *(value for _, value in _columns(join, places))]),
         lookups=sql.SQL("").join(lookups),
     )
 
@@ -264,25 +296,28 @@ def _alias(place: int, kind: str = "view") -> str:
     return f"{kind}_{place}"
 
 
-def _result(join: Join) -> Iterator[sql.Composable]:
-    yield sql.Identifier("l", _PLACE)
-    for name in join.masked:
-        yield pseudonym_sql(sql.Identifier("l", name))
-    for place, column, _ in join.features():
+def _columns(join: Join, places: Sequence[int]) -> Iterator[tuple[str, sql.Composable]]:
+    """Yield the names of columns of `look_up` that some views give, and their expressions."""
+    for column in join.entity_of(places):
+        if column.name in join.masked:
+            yield column.name, pseudonym_sql(sql.Identifier("l", column.name))
+    for place, column, name in join.features():
+        if place not in places:
+            continue
         value = sql.Identifier(_alias(place), column.name)
         if column.classification == RESTRICTED:
-            yield pseudonym_sql(value)
+            yield name, pseudonym_sql(value)
         else:
-            yield sql.SQL("to_json({})::text").format(value) if column.physical_type == "text[]" else value
-    for place in range(len(join.views)):
-        yield sql.SQL("{} is not null").format(sql.Identifier(_alias(place), "event_ts"))
+            yield name, sql.SQL("to_json({})::text").format(value) if column.physical_type == "text[]" else value
+    for place in places:
+        yield join.found_name(place), sql.SQL("{} is not null").format(sql.Identifier(_alias(place), "event_ts"))
     differing = [
         sql.SQL("({}.event_ts, {}.known_ts) is distinct from ({}.event_ts, {}.known_ts)").format(
             *[sql.Identifier(_alias(place))] * 2, *[sql.Identifier(_alias(place, "known"))] * 2
         )
-        for place in range(len(join.views))
+        for place in places
     ]
-    yield sql.SQL(" or ").join(differing) if join.as_of_now else sql.SQL("false")
+    yield LEAKS, sql.SQL(" or ").join(differing) if join.as_of_now else sql.SQL("false")
 
 
 def _lookup(view: FeatureView, alias: str, known_until: sql.Composable) -> sql.Composed:
