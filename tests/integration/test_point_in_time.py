@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -14,12 +15,12 @@ from hypothesis import strategies as st
 from support.feature_logs import Entry, column, create, fill, value_at, write_view
 from waybill.contracts.feature_views import FeatureView
 from waybill.errors import DataError
-from waybill.features.point_in_time import Join, look_up
+from waybill.features.point_in_time import Join, array_text, look_up
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-PAYERS, PRODUCTS = (1, 2), ("a", 'x"{},\\', "")
+PAYERS, PRODUCTS = (1, 2), ("a", 'x"{},\\', "", "NULL")
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +92,16 @@ def tables(warehouse: psycopg.Connection, include: Path) -> tuple[psycopg.Connec
 def joined(
     connection: psycopg.Connection, join: Join, labels: list[tuple[int | None, str | None, datetime]]
 ) -> list[dict[str, Any]]:
-    entities: list[list[str | None]] = [
-        [None if payer is None else str(payer) for payer, _, _ in labels],
-        [product for _, product, _ in labels],
-    ]
-    rows: list[dict[str, Any]] = look_up(connection, join, entities, [at.isoformat() for *_, at in labels]).to_pylist()
+    payers, products, instants = (
+        pa.array(values, pa.string())
+        for values in (
+            [None if payer is None else str(payer) for payer, _, _ in labels],
+            [product for _, product, _ in labels],
+            [at.isoformat() for *_, at in labels],
+        )
+    )
+    found = look_up(connection, join, [array_text(payers), array_text(products)], array_text(instants))
+    rows: list[dict[str, Any]] = found.to_pylist()
     return rows
 
 
@@ -155,4 +161,4 @@ def test_two_versions_of_a_view_have_columns_of_their_own(include: Path) -> None
 def test_a_value_of_another_type_is_refused(tables: tuple[psycopg.Connection, tuple[FeatureView, ...]]) -> None:
     connection, found = tables
     with pytest.raises(DataError, match="the point-in-time join failed: invalid input syntax for type bigint"):
-        look_up(connection, Join(found, entities_of(found), False), [["x"], ["a"]], [NOON.isoformat()])
+        look_up(connection, Join(found, entities_of(found), False), ['{"x"}', '{"a"}'], f'{{"{NOON.isoformat()}"}}')

@@ -202,16 +202,23 @@ class Join:
         )
 
 
-def look_up(
-    connection: Connection, join: Join, entities: Sequence[Sequence[str | None]], at: Sequence[str]
-) -> pa.Table:
+def array_text(values: Any) -> str:
+    """Return an Arrow array of texts as PostgreSQL writes an array."""
+    import pyarrow.compute as pc
+
+    escaped = pc.replace_substring_regex(values, r'(["\\])', r"\\\1")
+    quoted = pc.fill_null(pc.binary_join_element_wise('"', escaped, '"', ""), "NULL")
+    return "{" + ",".join(quoted.to_pylist()) + "}"
+
+
+def look_up(connection: Connection, join: Join, entities: Sequence[str], at: str) -> pa.Table:
     """Return for each label, in their order, its features, whether each view has a row for it, and whether it leaks.
 
     Args:
         connection: one of a `snapshot` of the views.
         join: what is looked up.
-        entities: the values of each column of `join.entities` as PostgreSQL reads them.
-        at: the instants of the labels in ISO 8601, with an offset.
+        entities: the values of each column of `join.entities` by `array_text`, as PostgreSQL reads them.
+        at: the instants of the labels likewise, in ISO 8601 with an offset.
 
     Raises:
         DataError: a value is none of its column's type.
@@ -234,15 +241,15 @@ def _look_up_part(
     connection: Connection,
     join: Join,
     places: Sequence[int],
-    given: dict[str, Sequence[str | None]],
-    at: Sequence[str],
+    given: dict[str, str],
+    at: str,
 ) -> dict[str, pa.ChunkedArray]:
     """Return the columns of some views, which have the same entity."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for place, values in enumerate([*(given[column.name] for column in join.entity_of(places)), at]):
-        connection.execute("select set_config(%s, (%s::text[])::text, true)", (_setting(place), list(values)))
+        connection.execute("select set_config(%s, %s, true)", (_setting(place), values))
     columns = dict(_columns(join, places))
     kinds = join.schema()
     schema = pa.schema([pa.field(_PLACE, pa.int64()), *(kinds.field(name) for name in columns)])
@@ -253,15 +260,18 @@ def _look_up_part(
     return {name: found[name] for name in columns}
 
 
-def first_invalid(connection: Connection, column: Column, values: Sequence[str | None]) -> int | None:
-    """Return the place, from 1, of the first value that is none of the type of a column; None without one."""
+def first_invalid(connection: Connection, column: Column, values: str) -> int | None:
+    """Return the place, from 1, of the first value that is none of the type of a column; None without one.
+
+    `values` is an array by `array_text`.
+    """
     if column.physical_type in _CHECKED_BY_ARROW:
         return None
     (place,) = one_row(
         connection,
         "select min(place) from unnest(%s::text[]) with ordinality as v (value, place) "
         "where not pg_input_is_valid(value, %s)",
-        (list(values), column.physical_type),
+        (values, column.physical_type),
     )
     return None if place is None else int(place)
 

@@ -16,7 +16,7 @@ from waybill.contracts import Column
 from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.errors import DataError
 from waybill.features.labels import BATCH, Labels, read_labels, rows_as_csv
-from waybill.features.point_in_time import LEAKS, Join, Snapshot, first_invalid, look_up, snapshot
+from waybill.features.point_in_time import LEAKS, Join, Snapshot, array_text, first_invalid, look_up, snapshot
 from waybill.formatting import in_series
 from waybill.run import code_version
 
@@ -102,13 +102,13 @@ class TrainingSet:
     def _look_up(self, connection: Connection, labels: pa.Table, before: int) -> pa.Table:
         import pyarrow as pa
 
-        entities = [labels[column.name].cast(pa.string()).to_pylist() for column in self.join.entities]
+        entities = [array_text(labels[column.name].cast(pa.string())) for column in self.join.entities]
         for column, values in zip(self.join.entities, entities, strict=True):
             if wrong := first_invalid(connection, column, values):
                 raise DataError(
                     f"{self.labels.source}: row {before + wrong}: {column.name} is no {column.physical_type}"
                 )
-        at = labels[self.labels.time_column].cast(pa.string()).to_pylist()
+        at = array_text(labels[self.labels.time_column].cast(pa.string()))
         return look_up(connection, self.join, entities, at)
 
     def _finished(self, labels: pa.Table, found: pa.Table, result: Result) -> pa.Table:
