@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,25 +60,18 @@ def features_get(
     """Print the newest values of an entity as JSON. Values that are older than the ttl are null."""
     from waybill.contracts.feature_views import find_feature_view
     from waybill.errors import CommandFailed, DataError
-    from waybill.features.online import read_latest
+    from waybill.features.online import as_json, read_latest
     from waybill.warehouse.connection import connect
 
     found = find_feature_view(view, domain)
     if wrong := [one for one in key or [] if "=" not in one]:
         raise DataError(f"{wrong[0]!r} is not a column and a value: write it like {found.entity[0]}=123")
     entity = {name: value for name, _, value in (one.partition("=") for one in key or [])}
-    with connect() as connection:
+    with connect() as connection, connection.transaction():
         latest = read_latest(connection, found, entity, with_restricted=restricted)
     if latest is None:
         raise CommandFailed(f"{found.name} has no values of this entity")
-    content = {
-        "view": found.name,
-        "entity": latest.entity,
-        "event_ts": latest.event_ts,
-        "is_expired": latest.is_expired,
-        "features": latest.values,
-    }
-    print_line(json.dumps(content, indent=2, default=str, ensure_ascii=False))
+    print_line(as_json(found, latest, indent=2))
 
 
 @features_app.command("new-version")

@@ -110,7 +110,7 @@ def _has_changed(view: FeatureView, changed: Sequence[str]) -> ContractError:
 
 def _changed_files(connection: Connection, view: FeatureView, text: str, of_sql: str, of_contract: str) -> list[str]:
     found = ["its SQL"] if of_sql != sha256(text) else []
-    if of_contract not in equivalent_hashes(connection, view.contract):
+    if of_contract != view.contract.sha256 and of_contract not in equivalent_hashes(connection, view.contract):
         found.append("its contract")
     return found
 

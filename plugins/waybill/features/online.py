@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from waybill.errors import DataError
 from waybill.warehouse.feature_tables import relation_named
 from waybill.warehouse.schema import columns_sql
 
-__all__ = ["Latest", "NotBuilt", "read_latest"]
+__all__ = ["Latest", "NotBuilt", "as_json", "read_latest"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Latest:
 def read_latest(
     connection: Connection, view: FeatureView, entity: Mapping[str, str], *, with_restricted: bool = False
 ) -> Latest | None:
-    """Return the newest values of an entity, given as texts by column; None if it has none.
+    """Return the newest values of an entity, given as texts by column; None if it has none. Call it in a transaction.
 
     Restricted features are left out unless asked for. Raises `DataError` for other columns than those of the entity
     and for a value of another type, `NotBuilt` for a version that was not built or was retired, and `ContractError` if
@@ -65,9 +66,8 @@ def read_latest(
     seconds = None if view.ttl is None else view.ttl.total_seconds()
     parameters = {"ttl": seconds, **{f"key_{name}": value for name, value in entity.items()}}
     try:
-        with connection.transaction():
-            built_from(connection, view)
-            row = connection.cursor(row_factory=dict_row).execute(query, parameters).fetchone()
+        built_from(connection, view)
+        row = connection.cursor(row_factory=dict_row).execute(query, parameters).fetchone()
     except errors.UndefinedTable:
         raise NotBuilt(f"{view.name} has no values: it was retired") from None
     except errors.DataError:
@@ -82,3 +82,15 @@ def read_latest(
         is_expired,
         {name: None if is_expired else row[name] for name in features},
     )
+
+
+def as_json(view: FeatureView, found: Latest, indent: int | None = None) -> str:
+    """Return the newest values of an entity as JSON. Decimals are texts, so that they stay exact."""
+    content = {
+        "view": view.name,
+        "entity": found.entity,
+        "event_ts": found.event_ts.isoformat(),
+        "is_expired": found.is_expired,
+        "features": found.values,
+    }
+    return json.dumps(content, indent=indent, default=str, ensure_ascii=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +44,7 @@ def application() -> FastAPI:
     from waybill.ops.dead_letters import DeadLetterCounts
     from waybill.views.access import Access
     from waybill.views.app import make_app
+    from waybill.warehouse.kept_connections import KeptConnections
 
     access = Access(
         view=requires_access_view(AccessView.WEBSITE),
@@ -53,7 +53,7 @@ def application() -> FastAPI:
         may_run=_may_run,
         may_answer=_may_answer,
         may_reveal=_may_reveal,
-        reader=_reader,
+        reader=KeptConnections(_connect_reader).reader,
         writer=warehouse,
         runs=_runs,
         dead_letters=DeadLetterCounts(sqs_client),
@@ -63,8 +63,8 @@ def application() -> FastAPI:
     return make_app(access)
 
 
-def _identify(request: Request, user: GetUserDep) -> None:
-    """Store the user of a request."""
+async def _identify(request: Request, user: GetUserDep) -> None:
+    """Store the user of a request. Async functions need no thread of their own."""
     request.state.waybill_user = user
 
 
@@ -147,23 +147,18 @@ def _runs(dag_ids: Sequence[str], run_id: str | None) -> list[RunState]:
         ]
 
 
-@contextmanager
-def _reader() -> Iterator[Connection]:
-    """Open the warehouse with its reading role."""
+def _connect_reader() -> Connection:
+    """Connect to the warehouse with its reading role."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from airflow.sdk.exceptions import AirflowNotFoundException
 
-    from waybill.warehouse.connection import NoConnection, set_read_only
+    from waybill.warehouse.connection import NoConnection
 
-    connection: Any  # of psycopg 3, as SQLAlchemy 2 has it
     try:
-        connection = PostgresHook(READER).get_conn()
+        connection: Any = PostgresHook(READER).get_conn()
     except AirflowNotFoundException:
         raise NoConnection(
             f"Airflow has no connection {READER}: define it with the address of the warehouse and the role {READER}"
         ) from None
-    try:
-        set_read_only(connection)
-        yield connection
-    finally:
-        connection.close()
+    found: Connection = connection  # of psycopg 3, as SQLAlchemy 2 has it
+    return found

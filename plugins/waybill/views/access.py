@@ -31,7 +31,7 @@ class Access:
     may_reveal: Callable[[Request], bool]
     """Returns whether the user of a request may see restricted values of rejected records."""
     reader: Callable[[], AbstractContextManager[Connection]]
-    """Connects to the warehouse with a role that can only read."""
+    """Lends a connection to the warehouse with a role that can only read. A use must not wait for another one."""
     writer: Callable[[], AbstractContextManager[Connection]]
     """Connects to the warehouse with a role that can write. Only corrections use it."""
     runs: FindRuns
@@ -50,5 +50,9 @@ def access_of(request: Request) -> Access:
     return access
 
 
-CurrentAccess = Annotated[Access, Depends(access_of)]
+async def _current_access(request: Request) -> Access:
+    return access_of(request)  # a function that is not async would run in a thread of its own, which takes longer
+
+
+CurrentAccess = Annotated[Access, Depends(_current_access)]
 """Parameter of a route: the access of its application."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from waybill.contracts import ContractError
 from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.errors import DataError
-from waybill.features.online import NotBuilt, read_latest
+from waybill.features.online import NotBuilt, as_json, read_latest
 from waybill.views.access import CurrentAccess
 from waybill.views.parameters import check_domain
 from waybill.views.responses import HEADERS
@@ -40,16 +38,7 @@ def newest_values(access: CurrentAccess, request: Request, name: str, domain: st
             raise HTTPException(422, str(error)) from None
     if found is None:
         raise HTTPException(404, f"{view.name} has no values of this entity.")
-    content = {
-        "view": view.name,
-        "entity": found.entity,
-        "event_ts": found.event_ts.isoformat(),
-        "is_expired": found.is_expired,
-        "features": found.values,
-    }
-    return Response(
-        json.dumps(content, default=str, ensure_ascii=False), headers=HEADERS, media_type="application/json"
-    )
+    return Response(as_json(view, found), headers=HEADERS, media_type="application/json")
 
 
 def _entity(request: Request, view: FeatureView) -> dict[str, str]:
