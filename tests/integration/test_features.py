@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.contracts.people import people_of
 from waybill.derived import refresh_features as refresh_features_module
 from waybill.derived.affected import affected
+from waybill.derived.feature import NotBuilt, built_from
 from waybill.derived.refresh import out_of_date, refresh
 from waybill.derived.refresh_features import refresh_features, unbuilt_periods
 from waybill.erasure.forget import forget
@@ -36,6 +38,7 @@ from waybill.errors import DataError
 from waybill.features.online import read_latest
 from waybill.features.versions import new_version, retire
 from waybill.intake.ingest import ingest_file
+from waybill.ops import retire as retirement
 from waybill.ops.lint import lint
 from waybill.ops.provenance import built_report, trace
 from waybill.period import Period
@@ -53,6 +56,7 @@ version: 1.0.0
 status: active
 domain: shop_feature
 description: {purpose: Spend of a customer.}
+team: {name: shop analytics}
 schema:
   - name: spend_v1
     physicalType: table
@@ -427,6 +431,8 @@ def test_a_version_with_values_stays_as_it_is_and_the_next_one_lives_beside_it(
     text.write_text(SQL.replace("sum(", "max("))
     refreshed(shop.connection)
     text.write_text(SQL)  # a version without values may change
+    with pytest.raises(NotBuilt, match=r"spend:1 has no values, and its SQL changed.*next run"):
+        built_from(shop.connection, view)
     sell(shop, DAYS[0], [(1, 1, 5), (2, 1, 5)])
     refreshed(shop.connection)
     assert [row[4] for row in log_of(shop.connection)] == [10]
@@ -439,7 +445,7 @@ def test_a_version_with_values_stays_as_it_is_and_the_next_one_lives_beside_it(
     with pytest.raises(DataError, match=r"its SQL and its contract changed.*waybill features new-version spend:1"):
         refreshed(shop.connection)
     assert len(log_of(shop.connection)) == 1
-    with pytest.raises(DataError, match="its SQL and its contract changed"):
+    with pytest.raises(DataError, match="its SQL and its contract changed"), shop.connection.transaction():
         read_latest(shop.connection, find_feature_view("spend:1"), {"customer_id": "1"})
     text.write_text(SQL)
     contract.write_text(CONTRACT)
@@ -470,13 +476,36 @@ def test_a_retired_version_is_not_built_and_keeps_its_log(shop: Shop, view: Feat
     files = [(load_domain("shop")["transactions"], period)]
     assert view.table not in {table for table, _ in affected(shop.connection, "shop", files, [period])}
     assert log_of(shop.connection) == log
-    with pytest.raises(DataError, match="it was retired"):
+    with pytest.raises(DataError, match="it was retired"), shop.connection.transaction():
         read_latest(shop.connection, view, {"customer_id": "1"})
     with pytest.raises(DataError, match="was retired on"):
         retire(shop.connection, view, "test")
     (include_dir / "contracts/shop_feature/spend_v1.yaml").unlink()
     (include_dir / "sql/shop_feature/spend_v1.sql").unlink()
     assert [one for one in lint(shop.connection)[1] if one.startswith(f"{view.table}: the warehouse has this version")]
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_the_log_of_a_version_without_files_goes_only_if_no_training_set_rests_on_it(
+    shop: Shop, view: FeatureView, include_dir: Path, *, is_forced: bool
+) -> None:
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    refreshed(shop.connection)
+    (include_dir / "contracts/shop_feature/spend_v1.yaml").unlink()
+    (include_dir / "sql/shop_feature/spend_v1.sql").unlink()
+    unused = retirement.plan(shop.connection, view.table)
+    register_set(shop.connection, view, "churn", 5, is_as_of_now=True)
+    text = r"1 training set rests on spend:1: churn\..*cannot be made again.*--force"
+    with pytest.raises(DataError, match=text):
+        retirement.plan(shop.connection, view.table)
+    with pytest.raises(DataError, match=text):  # the set came after the question
+        retirement.retire(shop.connection, unused)
+    assert len(log_of(shop.connection)) == 1
+    if is_forced:
+        found = retirement.plan(shop.connection, view.table, is_forced=True)
+        assert "what 1 training set was made from: churn" in found.drops
+        retirement.retire(shop.connection, found)
+        assert shop.all("select to_regclass('shop_feature.spend_v1_log')") == [(None,)]
 
 
 def test_an_entity_is_read_by_its_key_within_five_milliseconds(shop: Shop, view: FeatureView) -> None:
@@ -493,7 +522,7 @@ def test_an_entity_is_read_by_its_key_within_five_milliseconds(shop: Shop, view:
     assert (old.is_expired, old.values) == (True, {"spend": None, "methods": None})
     assert read_latest(shop.connection, view, {"customer_id": "12345"}) is None
     for wrong in ({}, {"customer": "7"}, {"customer_id": "x"}):
-        with pytest.raises(DataError, match="customer_id"):
+        with pytest.raises(DataError, match="customer_id"), shop.connection.transaction():
             read_latest(shop.connection, view, wrong)
     took = []
     for number in range(50):
@@ -683,16 +712,29 @@ def test_the_commands_list_read_copy_and_retire(
     with database(stack, sold) as dsn:
         monkeypatch.setenv("AIRFLOW_CONN_WAYBILL_WAREHOUSE", dsn)
         settings.cache_clear()
-        assert "spend:1 (shop_feature): 2 features by customer_id; not built yet" in run("list")
+        owner = view.contract.owner.split()
+        listed = [line.split() for line in run("list").splitlines()]
+        assert ["spend:1", *owner, "customer_id", "not", "built", "yet"] in listed
         with connect(dsn) as connection:
             refreshed(connection)
-        assert "5 with values, newest 2026-03-31 00:00" in run("list", "--domain", "shop")
-        assert '"event_ts": "2026-03-31 00:00:00+00:00"' in run("get", "spend:1", "--key", "customer_id=3")
+        listed = [line.split() for line in run("list", "--domain", "shop").splitlines()]
+        assert ["spend:1", *owner, "customer_id", "5", "2026-03-31", "00:00"] in listed
+        [of_program] = json.loads(run("list", "--domain", "shop", "--json"))
+        assert {name: of_program[name] for name in ("view", "table", "owner", "entity", "entities", "newest")} == {
+            "view": "spend:1",
+            "table": "shop_feature.spend_v1",
+            "owner": view.contract.owner,
+            "entity": ["customer_id"],
+            "entities": 5,
+            "newest": "2026-03-31 00:00:00+00:00",
+        }
+        assert of_program["features"] == ["spend", "methods"]
+        assert '"event_ts": "2026-03-31T00:00:00+00:00"' in run("get", "spend:1", "--key", "customer_id=3")
         assert "has no values" in run("get", "spend:1", "--key", "customer_id=99", code=1)
         assert "no feature view 'spend:7'" in run("get", "spend:7", "--key", "customer_id=3", code=1)
         assert "spend_v2.sql" in run("new-version", "spend:1")
         assert "keeps 15 rows" in run("retire", "spend:1")
-        assert "retired on" in run("list")
+        assert " retired 20" in run("list")
 
 
 def test_restricted_features_are_for_nobody_but_who_asks(shop: Shop, view: FeatureView, include_dir: Path) -> None:

@@ -42,13 +42,14 @@ def domain_new(
 def retire(
     table: Annotated[str, typer.Argument(help="A dataset or report with its schema, such as billing.invoices.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if training sets rest on it.")] = False,
 ) -> None:
     """Drop the table of a dataset or report whose contract was deleted, after listing what goes and what stays."""
     from waybill.ops import retire as retirement
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
-        found = retirement.plan(connection, table)
+        found = retirement.plan(connection, table, is_forced=force)
         print_line("\n".join(["Drops:", *(f"  {one}" for one in found.drops)]), "yellow")
         print_line("\n".join(["Keeps:", *(f"  {one}" for one in found.keeps)]))
         if not yes and not typer.confirm(f"Retire {table}?"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,31 +21,38 @@ View = Annotated[str, typer.Argument(help="A version of a feature view, such as 
 
 @features_app.command("list")
 @report_errors
-def features_list(domain: Domain = None) -> None:
-    """List the versions of feature views, with their entities, when they were built first, and how fresh they are."""
+def features_list(
+    domain: Domain = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """List the versions of feature views, with their owners, entities and newest values."""
+    from waybill.cli import tables
     from waybill.contracts.domains import domain_names
     from waybill.features.versions import version_states
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
-        found = [state for one in ([domain] if domain else domain_names()) for state in version_states(connection, one)]
-    for state in found:
-        print_line(_described(state))
-    if not found:
+        found = {one: version_states(connection, one) for one in ([domain] if domain else domain_names())}
+    if as_json:
+        print(json.dumps([_as_data(state) for states in found.values() for state in states], default=str, indent=2))
+    elif any(found.values()):
+        tables.print_tables(*(tables.versions_table(one, states) for one, states in found.items() if states))
+    else:
         print_line("There is no feature view. docs/do/add-features.md tells how to add one.")
 
 
-def _described(state: VersionState) -> str:
-    from waybill.formatting import count
-
+def _as_data(state: VersionState) -> dict[str, Any]:
     view = state.view
-    head = f"{view.name} ({view.contract.domain}): {count(len(view.features), 'feature')} by {', '.join(view.entity)}"
-    if state.retired_at:
-        return f"{head}; retired on {state.retired_at:%Y-%m-%d}"
-    if state.created_at is None:
-        return f"{head}; not built yet"
-    newest = f", newest {state.newest:%Y-%m-%d %H:%M %Z}" if state.newest else ""
-    return f"{head}; since {state.created_at:%Y-%m-%d}, {state.entities or 0:,} with values{newest}"
+    return {
+        "view": view.name,
+        "table": view.table,
+        "owner": view.contract.owner,
+        "entity": view.entity,
+        "features": [column.name for column in view.features],
+        "created_at": state.created_at,
+        "retired_at": state.retired_at,
+        "entities": state.entities,
+        "newest": state.newest,
+    }
 
 
 @features_app.command("get")

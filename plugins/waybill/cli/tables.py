@@ -23,6 +23,7 @@ from waybill.period import Period
 if TYPE_CHECKING:
     from waybill.drafts.table import DraftTable
     from waybill.features.stored_sets import StoredSet
+    from waybill.features.versions import VersionState
     from waybill.intake.conflicts import Version
     from waybill.intake.dry_run import FileDryRun
     from waybill.intake.replay import Replayed
@@ -403,4 +404,23 @@ def training_sets(sets: Sequence[StoredSet]) -> Table:
         made = f"{one.created_at:%Y-%m-%d %H:%M}"
         row = (Text(one.name), Text(views), text(one.row_count), one.manifest["mode"], made, Text(one.created_by))
         table.add_row(*row, Text(one.location))
+    return table
+
+
+def versions_table(domain: str, states: Sequence[VersionState]) -> Table:
+    """Return the versions of a domain's feature views: owner, entity, and how many have values, with the newest."""
+    table = _table(
+        f"{load_manifest(domain).title}: feature views",
+        [("view", False), ("owner", False), ("entity", False), ("with values", True), ("newest values", False)],
+    )
+    for one in states:
+        if one.retired_at:
+            newest = f"retired {one.retired_at:%Y-%m-%d}"
+        elif one.created_at is None:
+            newest = "not built yet"
+        else:
+            newest = f"{one.newest:%Y-%m-%d %H:%M}" if one.newest else ""
+        view = one.view
+        row = (view.name, Text(view.contract.owner), ", ".join(view.entity), text(one.entities), newest)
+        table.add_row(*row)
     return table

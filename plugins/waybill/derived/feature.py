@@ -58,8 +58,7 @@ def open_version(connection: Connection, contract: Contract, text: str) -> Featu
             return None
         changed = _changed_files(connection, view, text, row[0], row[1]) if row else []
         if changed:
-            has_values = sql.SQL("select exists (select from {})").format(relation_named(view.log))
-            if one_row(connection, has_values) == (True,):
+            if _has_values(connection, view):
                 raise _has_changed(view, changed)
             _start_over(connection, view)
         ensure(connection, contract)
@@ -85,7 +84,8 @@ class BuiltFrom:
 def built_from(connection: Connection, view: FeatureView) -> BuiltFrom:
     """Return the recorded hashes of a version's files, which are those in the project, except for descriptions.
 
-    Raises `NotBuilt` if the version was never built, and `ContractError` if a file has changed since.
+    Raises `NotBuilt` if the version was never built, or if a file has changed since it was built without values, and
+    `ContractError` if a file has changed since it has values.
     """
     row = connection.execute(
         "select sql_sha256, contract_sha256 from waybill.feature_version where feature_table = %s", (view.table,)
@@ -93,7 +93,12 @@ def built_from(connection: Connection, view: FeatureView) -> BuiltFrom:
     if row is None:
         raise NotBuilt(f"{view.name} has no values: it was not built yet")
     if changed := _changed_files(connection, view, read_sql(sql_path(view.contract)), row[0], row[1]):
-        raise _has_changed(view, changed)
+        if _has_values(connection, view):
+            raise _has_changed(view, changed)
+        raise NotBuilt(
+            f"{view.name} has no values, and {' and '.join(changed)} changed. The next run builds it from the files of "
+            "the project."
+        )
     return BuiltFrom(*row)
 
 
@@ -106,6 +111,11 @@ def _has_changed(view: FeatureView, changed: Sequence[str]) -> ContractError:
         f"{view.table} has values, and {' and '.join(changed)} changed. A version stays as it is, because training "
         f"sets rest on it. Undo the change, or run `waybill features new-version {view.name}` and change the copy."
     )
+
+
+def _has_values(connection: Connection, view: FeatureView) -> bool:
+    found = sql.SQL("select exists (select from {})").format(relation_named(view.log))
+    return one_row(connection, found) == (True,)
 
 
 def _changed_files(connection: Connection, view: FeatureView, text: str, of_sql: str, of_contract: str) -> list[str]:

@@ -13,9 +13,9 @@ from waybill.contracts.feature_views import FeatureView, feature_views
 from waybill.contracts.locations import domain_of
 from waybill.contracts.odcs import contract_path, sql_path
 from waybill.errors import DataError
-from waybill.formatting import count, some_of
+from waybill.formatting import count
 from waybill.warehouse.connection import one_row
-from waybill.warehouse.feature_tables import drop_tables, lock_exclusive, lock_sets, relation_named, training_sets
+from waybill.warehouse.feature_tables import drop_tables, lock_exclusive, lock_sets, refuse_used, relation_named
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,8 @@ def retire(connection: Connection, view: FeatureView, by: str, *, is_forced: boo
             raise DataError(f"{view.name} was never built: delete its contract and its SQL file instead")
         if row[0]:
             raise DataError(f"{view.name} was retired on {row[0]:%Y-%m-%d}")
-        sets = training_sets(connection, view)
-        if sets and not is_forced:
-            raise DataError(
-                f"{count(len(sets), 'training set')} rest on {view.name}: {some_of(sets)}. Their models expect its "
-                "values online. Retire it with --force if none of them is in use."
-            )
+        if not is_forced:
+            refuse_used(connection, view, "Their models expect its values online.")
         drop_tables(connection, view, with_log=False)
         connection.execute(
             "update waybill.feature_version set retired_at = clock_timestamp(), retired_by = %s "

@@ -10,12 +10,14 @@ from pathlib import Path
 from psycopg import Connection, errors, sql
 
 from waybill.contracts import Contract
+from waybill.contracts.feature_views import FeatureView
 from waybill.contracts.locations import raw_prefix
 from waybill.contracts.odcs import contract_path, recorded, references
 from waybill.errors import DataError
-from waybill.formatting import count
+from waybill.formatting import count, some_of
 from waybill.settings import in_project, settings
 from waybill.warehouse.connection import one_row, table_exists
+from waybill.warehouse.feature_tables import lock_exclusive, lock_sets, refuse_used, training_sets
 from waybill.warehouse.schema import as_of_function, drop_readers, tables_of
 
 _PROFILES = """
@@ -58,6 +60,8 @@ _CHANGES = (
     "update waybill.contract set layout = 0 where dataset = %(name)s",
 )
 
+_CONSEQUENCE = "Without the log they cannot be made again, and their models expect its values online."
+
 
 @dataclass(frozen=True)
 class Retirement:
@@ -67,13 +71,16 @@ class Retirement:
     """The contract that was applied last."""
     drops: list[str]
     keeps: list[str]
+    is_forced: bool
+    """Whether training sets may rest on the table."""
 
 
-def plan(connection: Connection, name: str) -> Retirement:
+def plan(connection: Connection, name: str, *, is_forced: bool = False) -> Retirement:
     """Return what retiring a table (`schema.name`) would do.
 
-    Raises `DataError` if no contract of this name was applied, the project still has the contract, or another file of
-    the project names the table; `ContractError` if another dataset refers to it.
+    Raises `DataError` if no contract of this name was applied, the project still has the contract, another file of the
+    project names the table, or, unless forced, training sets rest on it; `ContractError` if another dataset refers to
+    it.
     """
     row = connection.execute(
         "select document from waybill.contract where dataset = %s order by contract_id desc limit 1", (name,)
@@ -90,6 +97,9 @@ def plan(connection: Connection, name: str) -> Retirement:
     if readers := list(_readers(contract)):
         raise DataError(f"{name} is named in {', '.join(map(str, readers))}. Change or delete these files first.")
     references(contract.domain)  # raises if a dataset of the domain refers to it
+    view = FeatureView.of(contract) if contract.load_mode == "feature" else None
+    if view and not is_forced:
+        refuse_used(connection, view, _CONSEQUENCE)
     drops = []
     for table in tables_of(contract):
         if table_exists(connection, table):
@@ -115,6 +125,10 @@ def plan(connection: Connection, name: str) -> Retirement:
         {"name": name},
     )
     drops.append(f"{count(checks, 'result')} of checks")
+    if view and (sets := training_sets(connection, view)):
+        drops.append(
+            f"what {count(len(sets), 'training set')} {'was' if len(sets) == 1 else 'were'} made from: {some_of(sets)}"
+        )
     if shards:
         drops.append(
             f"what was counted of its stream, with {count(events, 'event')} that no file has yet "
@@ -130,18 +144,24 @@ def plan(connection: Connection, name: str) -> Retirement:
     else:
         keeps.append(f"the records of {count(builds, 'build')}, for `waybill trace`")
     keeps.append("what was exported to reports, the lake and its catalog")
-    return Retirement(contract, drops, keeps)
+    return Retirement(contract, drops, keeps, is_forced)
 
 
 def retire(connection: Connection, retirement: Retirement) -> None:
     """Drop a table and its check results, and mark its files as withdrawn, in one transaction.
 
     A later contract of the same name loads all landed files again. Raises `DataError` if another object of the
-    database depends on the table.
+    database depends on the table, and, unless forced, if training sets rest on it.
     """
     contract = retirement.contract
     try:
         with connection.transaction():
+            if contract.load_mode == "feature":
+                view = FeatureView.of(contract)
+                lock_sets(connection, [view], is_shared=False)
+                lock_exclusive(connection, view)
+                if not retirement.is_forced:
+                    refuse_used(connection, view, _CONSEQUENCE)
             connection.execute("select pg_advisory_xact_lock(hashtext('waybill.contract'))")
             for statement in drop_readers(contract):
                 connection.execute(statement)

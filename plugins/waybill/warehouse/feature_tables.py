@@ -11,6 +11,8 @@ from typing import Final
 from psycopg import Connection, sql
 
 from waybill.contracts.feature_views import EVENT_TS, FeatureView
+from waybill.errors import DataError
+from waybill.formatting import count, some_of
 from waybill.warehouse.schema import column_definition, columns_sql, drop_readers
 
 _LOG: Final = """
@@ -109,6 +111,16 @@ def training_sets(connection: Connection, view: FeatureView) -> list[str]:
         "select name from waybill.training_set where views @> array[%s::text] order by name", (view.table,)
     ).fetchall()
     return [name for (name,) in rows]
+
+
+def refuse_used(connection: Connection, view: FeatureView, consequence: str) -> None:
+    """Raise `DataError` if registered training sets rest on a version. `consequence` tells what they lose."""
+    if sets := training_sets(connection, view):
+        rest = "rests" if len(sets) == 1 else "rest"
+        raise DataError(
+            f"{count(len(sets), 'training set')} {rest} on {view.name}: {some_of(sets)}. {consequence} Retire it with "
+            "--force if none of them is in use."
+        )
 
 
 def is_history_over(connection: Connection, view: FeatureView) -> bool:
