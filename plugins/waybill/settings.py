@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """What the catalog calls its warehouse: the account for Glue, the ARN of a table bucket for S3 Tables."""
     lake_database: str = "waybill_processed"
     """The database of the catalog that has the tables of the lake. The embedded stack or Terraform creates it."""
+    training_database: str = "waybill_training"
+    """The database of the catalog that has the tables of training sets. It is created like that of the lake."""
     lake_snapshot_days: int = Field(default=30, ge=1)
     """How many days snapshots of the lake are kept that no published report refers to."""
     lake_published_days: int = Field(default=400, ge=1)

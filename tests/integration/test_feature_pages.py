@@ -99,6 +99,16 @@ def test_page_names_every_version_and_feature(landed: Landing, orders: FeatureVi
             """,
             (f"churn {number} <b>", [orders.table]),
         )
+    landed.connection.execute(
+        """
+        insert into waybill.training_set (
+          name, views, is_as_of_now, location, row_count, labels_sha256, content_sha256, manifest, code_version,
+          created_by, deleted_at, deleted_by
+        )
+        values ('gone', %s, false, 's3://lake/set.parquet', 1, '', '', '{}', 'test', 'ada', now(), 'ada')
+        """,
+        ([orders.table],),
+    )
     body = client.get("/operations/features.html?domain=shop").text
     page = Page(body)
     check_inert(page)

@@ -407,7 +407,7 @@ KEYS = {
     "stream_shard": "dataset shard parents position owner",
     "table_day": "table_name",
     "training_set": "name views location earlier_locations labels_sha256 content_sha256 manifest code_version "
-    "created_by",
+    "created_by lake_table deleted_by left_locations",
     "watch_look": "what",
     "watched": "dataset contract_sha256",
     "whole_listing": "dataset location contract_sha256 kept_values",
@@ -448,13 +448,31 @@ def test_training_sets_are_listed_and_searched(shop: Shop, tmp_path: Path) -> No
         "update waybill.training_set set earlier_locations = '{/earlier/with.parquet}' where name = 'with'"
     )
     register("elsewhere", "customer_id", tmp_path / "elsewhere.parquet")
+    register("deleted", "customer_id", tmp_path / "deleted.parquet")
+    pq.write_table(pa.table({"customer_id": [int(ID)] * 2}), tmp_path / "left.parquet")
+    register("not-reached", "customer_id", tmp_path / "gone.parquet")
+    for name, left in {"deleted": [], "not-reached": [str(tmp_path / "left.parquet")]}.items():
+        shop.connection.execute(
+            "update waybill.training_set set deleted_at = now(), deleted_by = 'ann', left_locations = %s "
+            "where name = %s",
+            (left, name),
+        )
     listed = RUNNER.invoke(app, [*COMMAND, "--json"]).output
-    places = {one["place"] for one in json.loads(listed)[0]["left"]}
+    ends = {one["place"]: one["until"] for one in json.loads(listed)[0]["left"]}
+    places = ends.keys()
+    command = "`waybill features delete-set {}`"
+    assert ends[str(tmp_path / "with.parquet")] == (
+        f"an operator runs {command.format('with')} on the machine with the file, or deletes the file"
+    )
+    assert ends[str(tmp_path / "left.parquet")].endswith(f"{command.format('not-reached')} did not reach it")
+    assert ends[f"s3://{settings().lake_bucket}/training/"] == "the lifecycle of the bucket removes them"
+    assert not places & {str(tmp_path / "deleted.parquet"), str(tmp_path / "gone.parquet")}
     assert {str(tmp_path / f"{name}.parquet") for name in ("with", "without", "elsewhere", "renamed")} <= places
     assert "/earlier/with.parquet" in places
     assert str(tmp_path / "products.parquet") not in places
     seen = RUNNER.invoke(app, [*COMMAND, "--verify"])
     assert f"{tmp_path}/with.parquet: 1\n" in seen.output
+    assert f"{tmp_path}/left.parquet: 2\n" in seen.output
     assert f"{tmp_path}/without.parquet" not in seen.output
 
 

@@ -312,7 +312,7 @@ def test_a_set_is_stored_and_registered_once(
         return store(prepare(file, ["spend:1"]), connect, "ann", target=s3, **given)
 
     waits: list[bool] = []
-    write = stored_sets_module._write
+    write = stored_sets_module._write_to_bucket
 
     def seen(*given: Any) -> str:
         with connect() as other, other.transaction(force_rollback=True):
@@ -327,7 +327,7 @@ def test_a_set_is_stored_and_registered_once(
                 retire(other, spend, "ann", is_forced=True)
         return write(*given)
 
-    monkeypatch.setattr(stored_sets_module, "_write", seen)
+    monkeypatch.setattr(stored_sets_module, "_write_to_bucket", seen)
     first = make()
     late(warehouse, spend)
     assert waits == [True], "builds wait until the first set is registered"

@@ -56,6 +56,7 @@ VALUES = {
     "alerts_topic_arn": TOPIC,
     "metrics_namespace": "Waybill",
     "catalog_database": Settings.model_fields["lake_database"].default,
+    "training_database": Settings.model_fields["training_database"].default,
 }
 POLICIES = {
     AIRFLOW: (

@@ -52,6 +52,10 @@ slaProperties:
 SQL = "-- Question:   What?\nselect 1\n"
 KINDS = {
     "bigint": "integer",
+    "date": "date",
+    "double precision": "number",
+    "integer": "integer",
+    "timestamptz": "timestamp",
     "text": "string",
     "uuid": "string",
     "numeric(12,2)": "number",

@@ -228,7 +228,8 @@ class Stack:
         settings = read_settings(profile="dev")
         buckets = (settings.raw_bucket, settings.lake_bucket, settings.reports_bucket, settings.dashboard_bucket)
         processes.wait("S3", ["s3"], lambda: aws.s3_ready(state, *buckets))
-        processes.wait("the catalog", ["s3"], lambda: aws.catalog_ready(state, settings.lake_database))
+        databases = (settings.lake_database, settings.training_database)
+        processes.wait("the catalog", ["s3"], lambda: aws.catalog_ready(state, *databases))
         processes.wait("the AWS APIs", ["aws"], lambda: aws.apis_ready(state))
         if migrate:
             processes.wait_end("airflow-migrate")

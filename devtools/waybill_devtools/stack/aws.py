@@ -121,17 +121,18 @@ def make_buckets(client: S3Client, *buckets: str) -> None:
         client.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [_ENCRYPTED]})
 
 
-def catalog_ready(state: State, database: str) -> bool:
-    """Return whether the catalog of the lake answers. If it does, create the database if it is missing."""
+def catalog_ready(state: State, *databases: str) -> bool:
+    """Return whether the catalog of the lake answers. If it does, create the missing databases."""
     from pyiceberg.exceptions import RESTError
 
     try:
-        make_database(
-            f"http://127.0.0.1:{state.ports['catalog']}",
-            state.secrets["aws_key"],
-            state.secrets["aws_secret"],
-            database,
-        )
+        for database in databases:
+            make_database(
+                f"http://127.0.0.1:{state.ports['catalog']}",
+                state.secrets["aws_key"],
+                state.secrets["aws_secret"],
+                database,
+            )
     except (OSError, RESTError):
         return False
     return True

@@ -30,7 +30,8 @@ def prepare() -> None:
         boto3.client("s3"), buckets.raw_bucket, buckets.lake_bucket, buckets.reports_bucket, buckets.dashboard_bucket
     )
     key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
-    aws.make_database(str(buckets.lake_catalog), key, secret, buckets.lake_database)
+    for database in (buckets.lake_database, buckets.training_database):
+        aws.make_database(str(buckets.lake_catalog), key, secret, database)
 
 
 def s3() -> None:

@@ -396,15 +396,21 @@ def training_sets(sets: Sequence[StoredSet]) -> Table:
             ("mode", False),
             ("made", False),
             ("by", False),
-            ("file", False),
+            ("file, table", False),
         ],
     )
     for one in sets:
         views = ", ".join(view["name"] for view in one.manifest["views"])
         made = f"{one.created_at:%Y-%m-%d %H:%M}"
         row = (Text(one.name), Text(views), text(one.row_count), one.manifest["mode"], made, Text(one.created_by))
-        table.add_row(*row, Text(one.location))
+        table.add_row(*row, Text(_place_of(one)))
     return table
+
+
+def _place_of(one: StoredSet) -> str:
+    if one.deleted_at:
+        return f"deleted by {one.deleted_by} on {one.deleted_at:%Y-%m-%d %H:%M}"
+    return f"{one.location}, {one.lake_table}" if one.lake_table else one.location
 
 
 def versions_table(domain: str, states: Sequence[VersionState]) -> Table:

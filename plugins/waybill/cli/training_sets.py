@@ -1,4 +1,4 @@
-"""Commands about training sets: features training-set, features training-sets."""
+"""Commands about training sets: features training-set, features training-sets, features delete-set."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from waybill.cli.features import features_app
 from waybill.cli.terminal import operating_system_user, print_line, print_message, report_errors
 
 if TYPE_CHECKING:
+    from waybill.features.deleted_sets import Deletion
     from waybill.features.stored_sets import StoredSet
     from waybill.features.training_set import TrainingSet
 
@@ -37,6 +38,7 @@ def training_set(
     """Make a training set: for each label, the values that were known at its time. Writes Parquet and a manifest."""
     import boto3
 
+    from waybill.features.set_tables import find_catalog
     from waybill.features.stored_sets import store
     from waybill.features.training_set import prepare
     from waybill.warehouse.connection import connect
@@ -44,8 +46,10 @@ def training_set(
     names = [one.strip() for one in views.split(",") if one.strip()]
     wanted = prepare(entities, names, domain=domain, time_column=time_column, as_of_now=as_of_now)
     _warn_of_unbuilt(wanted)
-    target = output or boto3.client("s3")
-    stored = store(wanted, connect, operating_system_user(), name=name, target=target)
+    s3 = boto3.client("s3")
+    catalog = None if output else find_catalog(boto3.Session(), s3)
+    by = operating_system_user()
+    stored = store(wanted, connect, by, name=name, target=output or s3, catalog=catalog)
     if as_json:
         print(json.dumps(stored.manifest, indent=2))
         return
@@ -75,6 +79,8 @@ def _print(stored: StoredSet) -> None:
 
     manifest = stored.manifest
     print_line(f"{stored.name}: {count(stored.row_count, 'row')} {manifest['mode']}, in {stored.location}")
+    if "table" in manifest:
+        print_line(f"Table in the lake: {manifest['table']}, snapshot {manifest['snapshot_id']}")
     print_line(f"Hash of the rows: {stored.content_sha256}")
     for view in manifest["views"]:
         missing = view["rows_without_value"]
@@ -95,6 +101,7 @@ def training_sets(
         str | None, typer.Argument(help="Only the sets of a version of a view, such as payer_spend:1.")
     ] = None,
     domain: Annotated[str | None, typer.Option(help="The domain, if several have a view of the name.")] = None,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Also list the sets that were deleted.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the training sets that were made, newest first."""
@@ -107,10 +114,53 @@ def training_sets(
 
     table = find_feature_view(view, domain).table if view else None
     with connect() as connection:
-        found = stored_sets(connection, table=table)
+        found = stored_sets(connection, table=table, with_deleted=deleted)
     if as_json:
         print(json.dumps([asdict(one) for one in found], default=str, indent=2))
     elif found:
         tables.print_tables(tables.training_sets(found))
     else:
         print_line(f"No training set{f' of {view}' if view else ''} was made.")
+
+
+@features_app.command("delete-set")
+@report_errors
+def delete_set(
+    name: Annotated[str, typer.Argument(help="The name of a training set.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a training set: its files, its former files and its table in the lake, after listing what goes and stays.
+
+    Its record stays, with who deleted it and when, and its name is not given to another set.
+    """
+    import boto3
+
+    from waybill.features.deleted_sets import delete, plan
+    from waybill.features.set_tables import find_catalog
+    from waybill.warehouse.connection import connect
+
+    s3 = boto3.client("s3")
+    catalog = find_catalog(boto3.Session(), s3)
+    with connect() as connection:
+        found = plan(connection, s3, catalog, name)
+    _print_plan(found)
+    if not yes and not typer.confirm(f"Delete {name}?"):
+        raise typer.Exit(1)
+    done = delete(connect, s3, catalog, name, operating_system_user())
+    print_line(f"{name} is deleted." + (" Delete the files that are left where they are." if done.left else ""))
+
+
+def _print_plan(found: Deletion) -> None:
+    stored = found.stored
+    if stored.deleted_at:
+        print_line(f"{stored.name} was deleted by {stored.deleted_by} on {stored.deleted_at:%Y-%m-%d}.")
+    goes = [*found.objects, *map(str, found.files)]
+    if found.table:
+        goes.append(f"{found.table}, the table in the lake")
+    if goes:
+        print_line("\n".join(["Deletes:", *(f"  {one}" for one in goes)]), "yellow")
+    stays = [f"{one.address}: {one.why}. Delete it where it is" for one in found.left]
+    if found.objects:
+        stays.append("earlier versions of these objects, until the lifecycle of the bucket removes them")
+    stays.append("the record of the set, and its name")
+    print_line("\n".join(["Leaves:", *(f"  {one}" for one in stays)]))

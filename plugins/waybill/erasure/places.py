@@ -10,7 +10,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract, load_all, load_domain
 from waybill.contracts.feature_views import FeatureView
-from waybill.contracts.locations import SCHEMAS, feature_schema, raw_layout
+from waybill.contracts.locations import SCHEMAS, TRAINING_PREFIX, feature_schema, raw_layout
 from waybill.derived.build import report_contracts
 from waybill.erasure.person import Target
 from waybill.erasure.rows import Erased
@@ -149,9 +149,11 @@ def _published(connection: Connection, one: IdColumn, value: str) -> list[dict[s
 
 
 _TRAINING_SETS = """
-select stored.address, s.name
+select stored.address, s.name, s.deleted_at is not null as is_deleted
 from waybill.training_set as s
-cross join unnest(s.earlier_locations || s.location) as stored (address)
+left join unnest(
+  case when s.deleted_at is null then s.earlier_locations || s.location else s.left_locations end
+) as stored (address) on true
 where s.views && %(tables)s::text[]
   or (
     s.manifest -> 'columns' ?| %(names)s
@@ -161,8 +163,13 @@ order by stored.address
 """
 
 
-def training_sets(connection: Connection, target: Target, derived: Sequence[IdColumn]) -> list[tuple[str, str]]:
-    """Return the addresses, with names, of the training sets that have columns with ids of people of the domain.
+def training_sets(
+    connection: Connection, target: Target, derived: Sequence[IdColumn]
+) -> list[tuple[str | None, str, bool]]:
+    """Return where training sets are that have columns with ids of people of the domain.
+
+    Each place is (address, name, whether the set was deleted). Of a set that was deleted, these are the files that were
+    left; the address is None if none was. A table of the lake is no place of its own: it has the file in the bucket.
 
     `derived` are the columns of derived tables that hold ids: a set has those of its views, whatever their names.
     """
@@ -214,6 +221,14 @@ def sharing_files(target: Target) -> list[str]:
     ]
 
 
+def _end_of_set(location: str, name: str, *, is_deleted: bool) -> str:
+    command = f"`waybill features delete-set {name}`"
+    if is_deleted:
+        return f"somebody deletes the file where it is: {command} did not reach it"
+    where = "" if location.startswith("s3://") else " on the machine with the file"
+    return f"an operator runs {command}{where}, or deletes the file"
+
+
 def left_places(
     connection: Connection,
     target: Target,
@@ -259,14 +274,24 @@ def left_places(
         }
         for table in sharing_files(target)
     ]
+    sets = training_sets(connection, target, derived)
     others += [
         {
             "place": location,
             "what": f"training set {name}; may hold the person",
-            "until": "an operator deletes the file, or makes it again from labels without the person",
+            "until": _end_of_set(location, name, is_deleted=is_deleted),
         }
-        for location, name in training_sets(connection, target, derived)
+        for location, name, is_deleted in sets
+        if location
     ]
+    if sets:
+        others.append(
+            {
+                "place": f"s3://{settings().lake_bucket}/{TRAINING_PREFIX}",
+                "what": "earlier versions of training sets that were deleted or replaced",
+                "until": "the lifecycle of the bucket removes them",
+            }
+        )
     others.append(
         {
             "place": f"rows of {target.domain} without the id, and names of objects",

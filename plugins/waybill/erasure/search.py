@@ -211,7 +211,9 @@ def _in_training_sets(connection: Connection, s3: S3Client, target: Target) -> I
 
     derived = derived_ids(target, value_sources(target.domain))
     ids = names_in_sets(target, derived)
-    for location, name in training_sets(connection, target, derived):
+    for location, name, _ in training_sets(connection, target, derived):
+        if location is None:
+            continue
         try:
             if location.startswith("s3://"):
                 bucket, key = bucket_and_key(location)

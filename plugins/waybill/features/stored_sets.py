@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from waybill.contracts.locations import TRAINING_PREFIX
 from waybill.errors import DataError
+from waybill.features import set_tables
 from waybill.features.training_set import TrainingSet, manifest, read_set, write_tables
 from waybill.outputs.export import PARQUET, put
 from waybill.scratch import scratch_folder
@@ -29,6 +30,7 @@ from waybill.warehouse.feature_tables import lock_sets
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from pyiceberg.catalog import Catalog
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 
@@ -45,30 +47,54 @@ class StoredSet:
     """The address of the Parquet file that was written last. The manifest lies beside it."""
     earlier_locations: list[str]
     """The addresses of the same set that was stored before."""
+    lake_table: str | None
+    """The Iceberg table with the rows: `waybill_training.churn_march`; None without one."""
+    snapshot_id: int | None
+    """The snapshot of the table that has the rows."""
     row_count: int
     content_sha256: str
     manifest: dict[str, Any]
     created_by: str
     created_at: datetime
+    deleted_at: datetime | None
+    deleted_by: str | None
+    left_locations: list[str]
+    """The addresses that the deletion did not reach: files in folders of other machines."""
 
 
 _SELECT: Final = """
 select
-  name, views, is_as_of_now, location, earlier_locations, row_count, content_sha256, manifest, created_by, created_at
+  name, views, is_as_of_now, location, earlier_locations, lake_table, snapshot_id, row_count, content_sha256, manifest,
+  created_by, created_at, deleted_at, deleted_by, left_locations
 from waybill.training_set
-where (%(name)s::text is null or name = %(name)s) and (%(table)s::text is null or views @> array[%(table)s::text])
+where (%(name)s::text is null or name = %(name)s)
+  and (%(table)s::text is null or views @> array[%(table)s::text])
+  and (%(with_deleted)s or deleted_at is null)
 order by created_at desc, name
 """
 
 
-def stored_sets(connection: Connection, *, name: str | None = None, table: str | None = None) -> list[StoredSet]:
+def stored_sets(
+    connection: Connection, *, name: str | None = None, table: str | None = None, with_deleted: bool = False
+) -> list[StoredSet]:
     """Return the registered training sets, newest first: all, the one of a name, or those that use a view's table."""
     cursor = connection.cursor(row_factory=class_row(StoredSet))
-    return cursor.execute(_SELECT, {"name": name, "table": table}).fetchall()
+    return cursor.execute(_SELECT, {"name": name, "table": table, "with_deleted": with_deleted}).fetchall()
+
+
+def lock_of(name: str) -> str:
+    """Return the name of the lock of those who store or delete a set. Names with one table in the lake share it."""
+    return f"training set {name.replace('-', '_')}"
 
 
 def store(
-    wanted: TrainingSet, connect: Callable[[], Connection], by: str, *, name: str | None = None, target: Path | S3Client
+    wanted: TrainingSet,
+    connect: Callable[[], Connection],
+    by: str,
+    *,
+    name: str | None = None,
+    target: Path | S3Client,
+    catalog: Catalog | None = None,
 ) -> StoredSet:
     """Write a training set with its manifest and register it; return it as it is registered.
 
@@ -80,12 +106,21 @@ def store(
         by: who makes it.
         name: its name; by default the first view and a hash of what was asked for and found.
         target: a folder, or a client of S3 for the lake's bucket.
+        catalog: for the bucket, the catalog in which the set becomes a table; None if the lake is not in use.
 
     Raises:
-        DataError: the name is wrong or belongs to another set, or the labels are refused.
+        CommandFailed: the catalog does not answer.
+        DataError: the name is wrong or belongs to another set, the labels are refused, or the table cannot have them.
     """
     if name is not None and not _NAME.fullmatch(name):
         raise DataError(f"{name!r} is no name: use lower-case letters, digits, - and _, at most 100")
+    if catalog:
+        set_tables.schema_of(wanted)
+    if name:
+        with connect() as connection:
+            _refuse_taken(connection, name, has_table=catalog is not None)
+        if catalog and not isinstance(target, Path):
+            set_tables.refuse_other(catalog, target, name)
     with (
         scratch_folder() as folder,
         _no_erasure(connect, wanted),
@@ -95,14 +130,17 @@ def store(
         write_tables(wanted, tables, file)
         found = manifest(wanted, result, seen)
         name = name or _default_name(found)
-        with connect() as connection, advisory_lock(connection, f"training set {name}"):
+        with connect() as connection, advisory_lock(connection, lock_of(name)):
+            _refuse_taken(connection, name, has_table=catalog is not None)
             for former in stored_sets(connection, name=name):
                 _refuse_another(former, found)
             with file.open("rb") as rows:
                 sha256 = hashlib.file_digest(rows, "sha256").hexdigest()
-                found = {"name": name, **found, "file": f"{name}.parquet", "file_sha256": sha256}
-                rows.seek(0)
-                location = _write(target, name, rows, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+            found = {"name": name, **found, "file": f"{name}.parquet", "file_sha256": sha256}
+            if isinstance(target, Path):
+                location = _write_to_folder(target, found, file)
+            else:
+                location = _write_to_bucket(target, catalog, wanted, found, file)
             _register(connection, wanted, found, location, by)
             [stored] = stored_sets(connection, name=name)
             return stored
@@ -113,6 +151,24 @@ def _no_erasure(connect: Callable[[], Connection], wanted: TrainingSet) -> Itera
     with connect() as connection, connection.transaction():
         lock_sets(connection, wanted.join.views, is_shared=True)
         yield
+
+
+def _refuse_taken(connection: Connection, name: str, *, has_table: bool) -> None:
+    """Refuse the name of a set that was deleted, and one whose table in the lake would be that of another set."""
+    for former in stored_sets(connection, name=name, with_deleted=True):
+        if former.deleted_at:
+            raise DataError(
+                f"{name} was deleted by {former.deleted_by} on {former.deleted_at:%Y-%m-%d}, and its name stays taken. "
+                "Choose another --name."
+            )
+    row = connection.execute(
+        "select name from waybill.training_set where lake_table = %s and name <> %s", (set_tables.table_of(name), name)
+    ).fetchone()
+    if row and has_table:
+        raise DataError(
+            f"{name} would have the table {set_tables.table_of(name)} in the lake, which is that of {row[0]}: - and _ "
+            "are the same there. Choose another --name."
+        )
 
 
 def _identity(found: dict[str, Any]) -> str:
@@ -135,28 +191,48 @@ def _refuse_another(former: StoredSet, found: dict[str, Any]) -> None:
         )
 
 
-def _write(target: Path | S3Client, name: str, rows: io.BufferedReader, manifest: str) -> str:
-    """Write both files, the manifest last; return the address of the rows."""
-    if isinstance(target, Path):
-        target.mkdir(parents=True, exist_ok=True)
-        path, unfinished = target / f"{name}.parquet", target / f"{name}.unfinished"
-        with unfinished.open("wb") as file:
-            shutil.copyfileobj(rows, file)
-        unfinished.replace(path)
-        (target / f"{name}.json").write_text(manifest, encoding="utf-8")
-        return str(path.resolve())
-    bucket, key = settings().lake_bucket, f"{TRAINING_PREFIX}{name}"
-    put(target, bucket, f"{key}.parquet", rows, PARQUET)
-    put(target, bucket, f"{key}.json", io.BytesIO(manifest.encode()), "application/json")
-    return f"s3://{bucket}/{key}.parquet"
+def _write_to_folder(target: Path, found: dict[str, Any], file: Path) -> str:
+    """Write both files to a folder, the manifest last; return the address of the rows."""
+    target.mkdir(parents=True, exist_ok=True)
+    path, unfinished = target / found["file"], target / f"{found['name']}.unfinished"
+    shutil.copyfile(file, unfinished)
+    unfinished.replace(path)
+    path.with_suffix(".json").write_text(_as_json(found), encoding="utf-8")
+    return str(path.resolve())
+
+
+def _write_to_bucket(
+    s3: S3Client, catalog: Catalog | None, wanted: TrainingSet, found: dict[str, Any], file: Path
+) -> str:
+    """Write both files to the lake's bucket and the table to its catalog, the manifest last.
+
+    The manifest `found` gets the table and its snapshot. Returns the address of the rows.
+    """
+    bucket, key = settings().lake_bucket, f"{TRAINING_PREFIX}{found['name']}"
+    address = f"s3://{bucket}/{key}.parquet"
+    if catalog:  # a table of other bytes could not read the new file
+        set_tables.drop_unless(catalog, s3, found["name"], found["file_sha256"])
+    with file.open("rb") as rows:
+        put(s3, bucket, f"{key}.parquet", rows, PARQUET)
+    if catalog:
+        snapshot = set_tables.write(catalog, s3, wanted, found, address, file)
+        found |= {"table": set_tables.table_of(found["name"]), "snapshot_id": snapshot}
+    put(s3, bucket, f"{key}.json", io.BytesIO(_as_json(found).encode()), "application/json")
+    return address
+
+
+def _as_json(found: dict[str, Any]) -> str:
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
 _INSERT: Final = """
 insert into waybill.training_set as s (
-  name, views, is_as_of_now, location, row_count, labels_sha256, content_sha256, manifest, code_version, created_by
+  name, views, is_as_of_now, location, lake_table, snapshot_id, row_count, labels_sha256, content_sha256, manifest,
+  code_version, created_by
 )
 values (
-  %(name)s, %(views)s, %(is_as_of_now)s, %(location)s, %(rows)s, %(labels)s, %(content)s, %(manifest)s, %(code)s, %(by)s
+  %(name)s, %(views)s, %(is_as_of_now)s, %(location)s, %(lake_table)s, %(snapshot)s, %(rows)s, %(labels)s, %(content)s,
+  %(manifest)s, %(code)s, %(by)s
 )
 on conflict (name) do update set
   location = excluded.location,
@@ -166,6 +242,8 @@ on conflict (name) do update set
     where former.address <> excluded.location
     order by former.address
   ),
+  lake_table = coalesce(excluded.lake_table, s.lake_table),
+  snapshot_id = coalesce(excluded.snapshot_id, s.snapshot_id),
   manifest = excluded.manifest,
   code_version = excluded.code_version
 """
@@ -179,6 +257,8 @@ def _register(connection: Connection, wanted: TrainingSet, found: dict[str, Any]
             "views": [view.table for view in wanted.join.views],
             "is_as_of_now": wanted.join.as_of_now,
             "location": location,
+            "lake_table": found.get("table"),
+            "snapshot": found.get("snapshot_id"),
             "rows": found["rows"],
             "labels": found["labels"]["sha256"],
             "content": found["content_sha256"],

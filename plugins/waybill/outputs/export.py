@@ -192,8 +192,13 @@ def put(
 
 def remove(s3: S3Client, bucket: str, key: str) -> None:
     """Delete an object if it exists. A versioned bucket keeps its versions."""
-    if _head(s3, bucket, key) is not None:
+    if exists(s3, bucket, key):
         s3.delete_object(Bucket=bucket, Key=key)
+
+
+def exists(s3: S3Client, bucket: str, key: str) -> bool:
+    """Return whether there is an object."""
+    return _head(s3, bucket, key) is not None
 
 
 def _head(s3: S3Client, bucket: str, key: str) -> HeadObjectOutputTypeDef | None:

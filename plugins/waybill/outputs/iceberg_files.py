@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile, ManifestFile
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
+    from pyiceberg.typedef import Record
 
 DAYS: Final = "waybill.days"
 """The property of a snapshot with the days that it replaced: a JSON object with the hash of the rows of each day."""
@@ -62,16 +63,15 @@ def _place_of(table: Table, contract: Contract, day: date) -> str:
     return f"{_root_of(table)}/{'/'.join(layout_of(contract).folders_of(day))}/"
 
 
-def _data_file(table: Table, day: date, address: str, path: Path) -> DataFile:
-    """Return the entry of a Parquet file for a day; `path` has the content of the object at `address`."""
+def data_file(table: Table, partition: Record, address: str, path: Path) -> DataFile:
+    """Return the entry of a Parquet file for a commit; `path` has the content of the object at `address`."""
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-    from pyiceberg.typedef import Record
 
     return DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=address,
         file_format=FileFormat.PARQUET,
-        partition=Record((day - _EPOCH).days),
+        partition=partition,
         file_size_in_bytes=path.stat().st_size,
         sort_order_id=None,
         spec_id=table.spec().spec_id,
@@ -121,10 +121,12 @@ def compact(table: Table, s3: S3Client, contract: Contract, day: date, files: It
 
 def upload(table: Table, s3: S3Client, contract: Contract, day: date, path: Path, label: str) -> DataFile:
     """Write a Parquet file to a new object of a day, whose name has a label; returns its entry for a commit."""
+    from pyiceberg.typedef import Record
+
     address = f"{_place_of(table, contract, day)}{contract.name}-{label}-{uuid.uuid4().hex[:8]}.parquet"
     bucket, key = bucket_and_key(address)
     s3.upload_file(str(path), bucket, key, {"ContentType": PARQUET})
-    return _data_file(table, day, address, path)
+    return data_file(table, Record((day - _EPOCH).days), address, path)
 
 
 def reachable_files(table: Table) -> set[str]:

@@ -60,7 +60,7 @@ def open_catalog(session: boto3.Session, s3: S3Client) -> Catalog:
         "uri": address,
         "warehouse": settings().lake_warehouse,
         "rest.sigv4-enabled": "true",
-        "rest.signing-name": "s3tables" if _is_s3_tables(address) else "glue",
+        "rest.signing-name": "s3tables" if is_s3_tables(address) else "glue",
         "rest.signing-region": region,
         "botocore_session": session._session,
         "py-io-impl": f"{S3FileIO.__module__}.{S3FileIO.__qualname__}",
@@ -75,7 +75,8 @@ def catalog_address(region: str) -> str:
     return settings().lake_catalog or f"https://glue.{region}.amazonaws.com/iceberg"
 
 
-def _is_s3_tables(address: str) -> bool:
+def is_s3_tables(address: str) -> bool:
+    """Return whether the catalog at an address is that of S3 Tables, which decides where files lie."""
     return (urlsplit(address).hostname or "").startswith("s3tables.")
 
 
@@ -140,7 +141,7 @@ def _properties(contract: Contract) -> dict[str, str]:
         "waybill.contract": contract.table,
         "waybill.contract-version": contract.version,
     }
-    if not _is_s3_tables(settings().lake_catalog or ""):  # S3 Tables decides where files lie
+    if not is_s3_tables(settings().lake_catalog or ""):  # S3 Tables decides where files lie
         found[DATA_PATH] = f"s3://{settings().lake_bucket}/{layout_of(contract).root.rstrip('/')}"
     return found
 
@@ -216,7 +217,7 @@ def _definition(contract: Contract) -> tuple[Schema, PartitionSpec]:
     if DAY in contract.names:
         raise DataError(f"{contract.table}: no column may have the name {DAY}, which the lake uses for its days")
     fields = [
-        NestedField(number, column.name, iceberg_type(column), column.required, _comment(column))
+        NestedField(number, column.name, iceberg_type(column), column.required, comment_of(column))
         for number, column in enumerate(columns, start=1)
     ]
     day = NestedField(len(columns) + 1, DAY, DateType(), required=False, doc="The calendar day of the row in the lake.")
@@ -225,7 +226,8 @@ def _definition(contract: Contract) -> tuple[Schema, PartitionSpec]:
     return Schema(*fields, day), PartitionSpec(PartitionField(day.field_id, 1000, IdentityTransform(), name))
 
 
-def _comment(column: Column) -> str:
+def comment_of(column: Column) -> str:
+    """Return the description of a column for readers of the lake."""
     described = f"{column.description} Pseudonym." if column.classification == RESTRICTED else column.description
     return " ".join(described.split())
 

@@ -106,9 +106,10 @@ def lock_sets(connection: Connection, views: Iterable[FeatureView], *, is_shared
 
 
 def training_sets(connection: Connection, view: FeatureView) -> list[str]:
-    """Return the names of the registered training sets that rest on a version of a view."""
+    """Return the names of the training sets that rest on a version of a view, without those that were deleted."""
     rows = connection.execute(
-        "select name from waybill.training_set where views @> array[%s::text] order by name", (view.table,)
+        "select name from waybill.training_set where views @> array[%s::text] and deleted_at is null order by name",
+        (view.table,),
     ).fetchall()
     return [name for (name,) in rows]
 
@@ -124,7 +125,10 @@ def refuse_used(connection: Connection, view: FeatureView, consequence: str) -> 
 
 
 def is_history_over(connection: Connection, view: FeatureView) -> bool:
-    """Return whether a registered training set has rows with values as they were known, so that these must stay."""
+    """Return whether a registered training set has rows with values as they were known, so that these must stay.
+
+    A set that was deleted counts: models and copies may rest on it.
+    """
     found = connection.execute(
         "select from waybill.training_set "
         "where views @> array[%s::text] and not is_as_of_now and row_count > 0 limit 1",

@@ -37,6 +37,7 @@ variables {
   alerts_topic_arn                = "arn:aws:sns:eu-central-1:123456789012:waybill-test-alerts"
   metrics_namespace               = "Waybill"
   catalog_database                = "waybill_processed"
+  training_database               = "waybill_training"
   settings                        = { WAYBILL_PROFILE = "prod", WAYBILL_SECRET_ID = "waybill-test/settings", WAYBILL_RAW_BUCKET = "raw", WAYBILL_TIMEZONE = "Europe/Berlin" }
 
   policy_arns = {

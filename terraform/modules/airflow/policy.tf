@@ -17,6 +17,7 @@ resource "aws_iam_role_policy" "work" {
     alerts_topic_arn       = var.alerts_topic_arn
     metrics_namespace      = var.metrics_namespace
     catalog_database       = var.catalog_database
+    training_database      = var.training_database
   })))
 }
 

@@ -391,6 +391,11 @@ variable "catalog_database" {
   type        = string
 }
 
+variable "training_database" {
+  description = "Name of the Glue database of the training sets."
+  type        = string
+}
+
 variable "lineage_domain" {
   description = "Domain of Amazon DataZone (SageMaker Catalog) that gets the lineage events of runs, such as dzd_4f8xample. Null sends none."
   type        = string

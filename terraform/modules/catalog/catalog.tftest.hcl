@@ -24,6 +24,10 @@ run "datasets_of_the_projects_contracts" {
     error_message = "The processed zone's database must be waybill_processed."
   }
   assert {
+    condition     = output.training_database == "waybill_training" && aws_glue_catalog_database.training.location_uri == "s3://waybill-test-lake-123456789012/training/"
+    error_message = "Training sets must have the database waybill_training, where their files lie."
+  }
+  assert {
     condition     = length([for key in keys(output.datasets) : key if strcontains(key, "_report_")]) == 0
     error_message = "Reports live in PostgreSQL and do not arrive."
   }

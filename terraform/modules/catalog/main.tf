@@ -6,6 +6,12 @@ resource "aws_glue_catalog_database" "processed" {
   location_uri = "s3://${var.lake_bucket}/processed/"
 }
 
+resource "aws_glue_catalog_database" "training" {
+  name         = "${var.database_prefix}_training"
+  description  = "Training sets, as Iceberg tables. The application owns them, and drops them with the sets."
+  location_uri = "s3://${var.lake_bucket}/training/"
+}
+
 # ---- the raw zone, as it came: for looking into a delivery, of domains whose manifest asks for a crawler
 
 locals {

@@ -3,6 +3,11 @@ output "processed_database" {
   value       = aws_glue_catalog_database.processed.name
 }
 
+output "training_database" {
+  description = "Glue database of the training sets."
+  value       = aws_glue_catalog_database.training.name
+}
+
 output "raw_database" {
   description = "Glue database of the raw zone; null if no domain asks for a crawler."
   value       = one(aws_glue_catalog_database.raw[*].name)

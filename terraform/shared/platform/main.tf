@@ -73,6 +73,7 @@ locals {
     WAYBILL_LAKE_BUCKET         = module.data_lake.bucket_names.lake
     WAYBILL_LAKE_WAREHOUSE      = var.account_id # of Glue's Iceberg REST catalog
     WAYBILL_LAKE_DATABASE       = module.catalog.processed_database
+    WAYBILL_TRAINING_DATABASE   = module.catalog.training_database
     WAYBILL_DASHBOARD_BUCKET    = module.data_lake.bucket_names.dashboard
     WAYBILL_TIMEZONE            = var.timezone
     WAYBILL_DUCKDB_MEMORY_LIMIT = var.airflow.duckdb_memory_limit
@@ -390,6 +391,7 @@ module "airflow" {
   alerts_topic_arn       = module.monitoring.topic_arns.alerts
   metrics_namespace      = module.monitoring.namespace
   catalog_database       = module.catalog.processed_database
+  training_database      = module.catalog.training_database
   lineage_domain         = var.lineage_domain
   settings               = local.settings
 

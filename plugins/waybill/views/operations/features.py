@@ -129,7 +129,7 @@ order by severity, check_name
 _SETS: Final = """
 select name, count(*) over ()
 from waybill.training_set
-where views @> array[%(table)s::text]
+where views @> array[%(table)s::text] and deleted_at is null
 order by training_set_id desc
 limit %(most)s
 """

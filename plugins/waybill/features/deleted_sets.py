@@ -1,0 +1,122 @@
+"""Delete training sets: their files and their table go, and their record stays, with who deleted them and when."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psycopg import Connection
+
+from waybill.contracts.locations import TRAINING_PREFIX, bucket_and_key
+from waybill.errors import DataError
+from waybill.features import set_tables
+from waybill.features.stored_sets import StoredSet, lock_of, stored_sets
+from waybill.outputs.export import exists, remove
+from waybill.settings import settings
+from waybill.warehouse.connection import advisory_lock
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from pyiceberg.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class Left:
+    """A file that a deletion leaves to a person."""
+
+    address: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What a deletion of a training set does."""
+
+    stored: StoredSet
+    objects: list[str]
+    """The addresses of objects that are there: files of rows and manifests."""
+    files: list[Path]
+    """The files of rows in folders of this machine; their manifests lie beside them."""
+    table: str | None
+    left: list[Left]
+
+
+def plan(connection: Connection, s3: S3Client, catalog: Catalog | None, name: str) -> Deletion:
+    """Return what a deletion would do now. For a set that was deleted, this is what is left of it.
+
+    Raises:
+        CommandFailed: the catalog does not answer.
+        DataError: there is no such set.
+    """
+    found = stored_sets(connection, name=name, with_deleted=True)
+    if not found:
+        raise DataError(f"there is no training set {name}; `waybill features training-sets` lists them")
+    [stored] = found
+    places = stored.left_locations if stored.deleted_at else [*stored.earlier_locations, stored.location]
+    # A run that died may have written to the bucket without registering it.
+    objects = {f"s3://{settings().lake_bucket}/{TRAINING_PREFIX}{name}.parquet"}
+    objects |= {place for place in places if place.startswith("s3://")}
+    files, left = list[Path](), list[Left]()
+    for place in sorted(set(places) - objects):
+        path = Path(place)
+        if not path.is_file():
+            left.append(Left(place, "not on this machine, or gone"))
+        elif _is_of(path, stored):
+            files.append(path)
+        else:
+            left.append(Left(place, f"another file than that of {name} is there now"))
+    both = [one for address in sorted(objects) for one in (address, _manifest_of(address))]
+    return Deletion(
+        stored,
+        [address for address in both if exists(s3, *bucket_and_key(address))],
+        files,
+        set_tables.table_of(name) if catalog and set_tables.has_table(catalog, s3, name) else None,
+        left,
+    )
+
+
+def delete(connect: Callable[[], Connection], s3: S3Client, catalog: Catalog | None, name: str, by: str) -> Deletion:
+    """Delete a training set; return what was done. Its record stays, and its name is not given to another set.
+
+    If it dies, the set counts as not deleted, and a second run completes it. Of a set that was deleted, the files that
+    are left on this machine are deleted. Earlier versions of the objects stay until the lifecycle of the bucket
+    removes them. Raises as `plan` does.
+    """
+    with connect() as connection, advisory_lock(connection, lock_of(name)):
+        found = plan(connection, s3, catalog, name)
+        if catalog and found.table:
+            set_tables.drop(catalog, s3, name)
+        for address in found.objects:
+            remove(s3, *bucket_and_key(address))
+        for path in found.files:
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink()
+        connection.execute(
+            "update waybill.training_set set left_locations = %s, "
+            "deleted_at = coalesce(deleted_at, clock_timestamp()), deleted_by = coalesce(deleted_by, %s) "
+            "where name = %s",
+            ([one.address for one in found.left], by, name),
+        )
+        return found
+
+
+def _manifest_of(address: str) -> str:
+    return f"{address.removesuffix('.parquet')}.json"
+
+
+def _is_of(path: Path, stored: StoredSet) -> bool:
+    """Return whether a file is that of a set, by the manifest in the warehouse or the one beside the file."""
+    manifests: list[dict[str, Any]] = [stored.manifest]
+    try:
+        beside = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if isinstance(beside, dict) and beside.get("name") == stored.name:
+            manifests.append(beside)
+    except (OSError, ValueError):
+        pass
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256 in {one.get("file_sha256") for one in manifests}
