@@ -718,7 +718,7 @@ def test_the_commands_list_read_copy_and_retire(
         with connect(dsn) as connection:
             refreshed(connection)
         listed = [line.split() for line in run("list", "--domain", "shop").splitlines()]
-        assert ["spend:1", *owner, "customer_id", "5", "2026-03-31", "00:00"] in listed
+        assert ["spend:1", *owner, "customer_id", "5", "2026-03-31"] in listed
         [of_program] = json.loads(run("list", "--domain", "shop", "--json"))
         assert {name: of_program[name] for name in ("view", "table", "owner", "entity", "entities", "newest")} == {
             "view": "spend:1",
@@ -734,7 +734,7 @@ def test_the_commands_list_read_copy_and_retire(
         assert "no feature view 'spend:7'" in run("get", "spend:7", "--key", "customer_id=3", code=1)
         assert "spend_v2.sql" in run("new-version", "spend:1")
         assert "keeps 15 rows" in run("retire", "spend:1")
-        assert " retired 20" in run("list")
+        assert " retired " in run("list")
 
 
 def test_restricted_features_are_for_nobody_but_who_asks(shop: Shop, view: FeatureView, include_dir: Path) -> None:

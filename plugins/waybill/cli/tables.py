@@ -414,19 +414,18 @@ def _place_of(one: StoredSet) -> str:
 
 
 def versions_table(domain: str, states: Sequence[VersionState]) -> Table:
-    """Return the versions of a domain's feature views: owner, entity, and how many have values, with the newest."""
+    """Return the versions of a domain's feature views: owner, entity, how many have values, and the newest day."""
     table = _table(
         f"{load_manifest(domain).title}: feature views",
         [("view", False), ("owner", False), ("entity", False), ("with values", True), ("newest values", False)],
     )
     for one in states:
         if one.retired_at:
-            newest = f"retired {one.retired_at:%Y-%m-%d}"
+            newest = "retired"
         elif one.created_at is None:
             newest = "not built yet"
         else:
-            newest = f"{one.newest:%Y-%m-%d %H:%M}" if one.newest else ""
+            newest = f"{one.newest:%Y-%m-%d}" if one.newest else ""
         view = one.view
-        row = (view.name, Text(view.contract.owner), ", ".join(view.entity), text(one.entities), newest)
-        table.add_row(*row)
+        table.add_row(view.name, Text(view.contract.owner), ", ".join(view.entity), text(one.entities), newest)
     return table
