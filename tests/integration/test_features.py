@@ -650,6 +650,10 @@ def test_reports_as_of_a_month_have_features_as_of_it(
         outdated = out_of_date(connection, "messaging", [month("2026-03")], with_features=True)
         assert (table, month("2026-03")) in outdated
         assert refresh(month("2026-02")) == {}, "a run builds its own period, as for reports"
+        caplog.clear()
+        assert refresh(month("2026-03")) == {}, "traffic of the late file and ranks without it do not belong together"
+        assert f"{table} 2026-03 is not built: messaging_report.top_customers must be built first" in caplog.text
+        assert log_of(connection, f"{table}_log") == history
         build_month(connection, "2026-03")
         assert refresh(month("2026-03")) == {table: ["2026-03"]}
         added = [row for row in log_of(connection, f"{table}_log") if row not in history]

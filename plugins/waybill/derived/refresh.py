@@ -252,12 +252,12 @@ class Waiting:
     """The day after the last one."""
 
 
-def waiting_inputs(connection: Connection, domain: str, table: Derived) -> list[Waiting]:
+def waiting_inputs(connection: Connection, domain: str, table: Derived, every: Mapping[str, Derived]) -> list[Waiting]:
     """Return the days of the derived tables that a feature view reads, also through others, that wait for a build.
 
-    A dimension that waits counts only if the view names it: a table that reads it waits itself for days that changed.
+    `every` has all derived tables of the domain, whose reports are current. A dimension that waits counts only if the
+    view names it: a table that reads it waits itself for days that changed.
     """
-    every = {one.contract.table: one for one in derived_tables(domain, with_features=True)}
     stale = cache(lambda name: stale_periods(connection, domain, every[name]))  # several tables may read the same one
 
     def of(reader: Derived, is_named: bool) -> list[Waiting]:
@@ -273,6 +273,32 @@ def waiting_inputs(connection: Connection, domain: str, table: Derived) -> list[
         return found
 
     return of(table, is_named=True)
+
+
+def waiting_as_of(connection: Connection, domain: str, table: Derived, periods: Iterable[Period]) -> list[Waiting]:
+    """Return the same for a domain whose reports are as of the end of a period.
+
+    These are the periods of reports and other feature views that are out of date, and those among `periods` that were
+    never built.
+    """
+    views = {one.contract.table: one for one in feature_tables(domain)}
+    contracts = {one.table: one for make in SCHEMAS for one in load_domain(make(domain)).values()}
+
+    def of(reader: Derived, wanted: Iterable[Period]) -> list[Waiting]:
+        found: list[Waiting] = []
+        for name in derived_inputs(domain, reader):
+            contract = contracts[name]
+            query = "select period from waybill.publication where report = %s and cadence = %s"
+            rows = connection.execute(query, (name, contract.cadence)).fetchall()
+            built = [Period.of(contract.cadence, start) for (start,) in rows]
+            missing = {one for one in wanted if one.cadence == contract.cadence}.difference(built)
+            outdated = {period for _, period in out_of_date(connection, domain, built, name, with_features=True)}
+            found += [Waiting(name, one.start, one.end) for one in sorted(missing | outdated)]
+            if name in views:
+                found += [_read_by(contract, inner) for inner in of(views[name], ())]
+        return found
+
+    return of(table, periods)
 
 
 _LONGEST: Final = {"day": 1, "week": 7, "month": 31}

@@ -2,11 +2,14 @@
 
 Where the reports of a domain are current, feature views are rebuilt like them: exactly the stale periods. Where reports
 are as of the end of a period, each run builds its own period, and the history that a new version does not have yet.
+Either way, a period waits while a derived table that it reads waits for a build within its window: rows of before and
+after a change do not belong together, and the log would keep what was computed from both.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -21,12 +24,15 @@ from waybill.derived.build import BuildInputs, is_sql_of, known_datasets, known_
 from waybill.derived.feature import build_feature, open_version
 from waybill.derived.refresh import (
     Derived,
+    Waiting,
     changed_inputs,
     days_read,
     derived_inputs,
+    derived_tables,
     feature_tables,
     report_builds,
     stale_periods,
+    waiting_as_of,
     waiting_inputs,
 )
 from waybill.errors import DataError
@@ -51,6 +57,8 @@ def refresh_features(
     if is_on_spark(domain):
         raise ContractError(f"The reports of {domain} are computed by Spark, and feature views need the warehouse.")
     tables = feature_tables(domain)
+    is_current = load_manifest(domain).semantics == "current"
+    every = derived_tables(domain, with_features=True) if tables and is_current else []
     with connection.transaction():  # SQL may name tables for which no file was delivered yet
         for contract in load_domain(domain).values():
             ensure(connection, contract)
@@ -60,9 +68,10 @@ def refresh_features(
                     ensure(connection, contract)
     rebuilt: dict[str, list[str]] = {}
     failures: list[str] = []
+    by_name = {one.contract.table: one for one in every}
     for table in tables:
         try:
-            if changed := _refresh(connection, domain, table, run, period, failures):
+            if changed := _refresh(connection, domain, table, by_name, run, period, failures):
                 rebuilt[table.contract.table] = changed
         except DataError as error:
             failures.append(str(error))
@@ -71,7 +80,13 @@ def refresh_features(
 
 
 def _refresh(
-    connection: Connection, domain: str, table: Derived, run: Run, period: Period | None, failures: list[str]
+    connection: Connection,
+    domain: str,
+    table: Derived,
+    every: Mapping[str, Derived],
+    run: Run,
+    period: Period | None,
+    failures: list[str],
 ) -> list[str]:
     """Rebuild periods of one version. Return those whose content changed, and append failures of periods."""
     view = open_version(connection, table.contract, table.text)
@@ -91,9 +106,13 @@ def _refresh(
             )
         return changed_inputs(connection, table, one)
 
-    for one in (
-        _buildable(connection, domain, table) if is_current else _wanted_as_of(connection, domain, table, period)
-    ):
+    if is_current:
+        wanted = stale_periods(connection, domain, table)
+        waiting = waiting_inputs(connection, domain, table, every) if wanted else []
+    else:
+        wanted = _wanted_as_of(connection, domain, table, period)
+        waiting = waiting_as_of(connection, domain, table, wanted)
+    for one in _buildable(table, wanted, waiting):
         try:
             built = build_feature(connection, view, partial(find, one), table.text, table.datasets, one, run)
         except DataError as error:
@@ -109,21 +128,20 @@ def _erasures(connection: Connection) -> int:
     return int(newest)
 
 
-def _buildable(connection: Connection, domain: str, table: Derived) -> list[Period]:
-    """Return the stale periods of a version that read no period of a derived table which waits for a build.
+def _buildable(table: Derived, wanted: Iterable[Period], waiting: Sequence[Waiting]) -> list[Period]:
+    """Return the periods of a version that read no period of a derived table which waits for a build.
 
-    Such a period may have rows of a person who was forgotten since, and the log would keep them.
+    Such a period would mix rows of before and after a change. Where people can be forgotten, it may also have rows of a
+    person who was forgotten since, and the log would keep them.
     """
     found = []
-    stale = stale_periods(connection, domain, table)
-    waiting = waiting_inputs(connection, domain, table) if stale else []
-    for period in stale:
+    for period in wanted:
         first, last = days_read(table.contract, period)
         if of_window := sorted(
             {one.table for one in waiting if one.first < (last or date.max) and one.end > (first or date.min)}
         ):
             log.warning(
-                "%s %s is not built: %s must be built first for days that it reads. The next run builds it after them.",
+                "%s %s is not built: %s must be built first for days that it reads. A run after that builds it.",
                 table.contract.table,
                 period,
                 in_series(of_window, "and"),
