@@ -83,4 +83,4 @@ def test_a_missing_setting_is_an_import_error_of_the_dags(
 
 
 def test_the_catalog_is_reached_by_airflows_connection(stack_environment: dict[str, str]) -> None:
-    assert ("waybill_processed",) in lake_catalog(s3_client()).list_namespaces()
+    assert {("waybill_processed",), ("waybill_training",)} <= set(lake_catalog(s3_client()).list_namespaces())

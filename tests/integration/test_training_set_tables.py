@@ -164,8 +164,11 @@ def test_a_set_in_the_bucket_is_a_table_for_other_engines(sets: Sets) -> None:
 
 
 def test_the_same_set_again_is_the_same_table(sets: Sets) -> None:
+    assert sets.make("churn-march", catalog=None).lake_table is None
     first = sets.make("churn-march")
     assert sets.make("churn-march") == first
+    said = run("training-set", "--entities", str(sets.labels), "--views", "spend:1", "--name", "churn-march").output
+    assert f"Table in the lake: {first.lake_table}, snapshot {first.snapshot_id}\n" in said
     folder = store(prepare(sets.labels, ["spend:1"]), connect, "ann", name="churn-march", target=sets.labels.parent)
     assert (folder.lake_table, folder.snapshot_id) == (first.lake_table, first.snapshot_id)
     assert "table" not in folder.manifest
@@ -407,6 +410,23 @@ def test_a_deleted_set_leaves_its_record_and_nothing_else(sets: Sets, tmp_path: 
         delete(connect, sets.s3, sets.catalog, "nobody", "ann")
 
 
+def test_a_set_that_is_deleted_while_it_is_made_again_stays_deleted(
+    sets: Sets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets.make("churn")
+    read = stored_sets_module.manifest
+
+    def deleted_meanwhile(*given: Any) -> Any:
+        delete(connect, sets.s3, sets.catalog, "churn", "bob")
+        return read(*given)
+
+    monkeypatch.setattr(stored_sets_module, "manifest", deleted_meanwhile)
+    with pytest.raises(DataError, match="churn was deleted by bob on "):
+        sets.make("churn")
+    assert sets.keys() == []
+    assert sets.catalog.list_tables(settings().training_database) == []
+
+
 def test_a_second_deletion_takes_what_the_first_one_did_not_reach(sets: Sets, tmp_path: Path) -> None:
     folder, away = tmp_path / "sets", tmp_path / "away"
     store(prepare(sets.labels, ["spend:1"]), connect, "ann", name="churn", target=folder)
@@ -456,6 +476,37 @@ def test_without_its_catalog_nothing_is_deleted(sets: Sets, monkeypatch: pytest.
     assert (done.exit_code, "does not answer" in done.output) == (1, True)
     assert sets.keys() == ["training/churn.json", "training/churn.parquet"]
     assert len(stored_sets(sets.connection)) == 1
+
+
+def test_a_set_whose_table_is_out_of_reach_is_not_deleted(sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = sets.make("churn")
+    with monkeypatch.context() as patch:
+        patch.setenv("WAYBILL_LAKE_DATABASE", "nowhere")
+        settings.cache_clear()
+        done = run("delete-set", "churn", "--yes")
+        assert done.exit_code == 1
+        assert f"churn has the table {made.lake_table}, and the catalog of the lake is not in use" in done.output
+        assert len(sets.keys()) == 2
+    monkeypatch.setenv("WAYBILL_TRAINING_DATABASE", "another")
+    settings.cache_clear()
+    assert delete(connect, sets.s3, sets.catalog, "churn", "ann").table == made.lake_table
+    assert not sets.catalog.table_exists(str(made.lake_table))
+
+
+def test_a_file_that_must_not_be_deleted_is_left(sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    store(prepare(sets.labels, ["spend:1"]), connect, "ann", name="churn", target=tmp_path)
+    for name in ("open", "unlink"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, refuses)
+            found = delete(connect, sets.s3, sets.catalog, "churn", "ann")
+        assert [(one.address, "Permission denied" in one.why) for one in found.left] == [
+            (f"{tmp_path}/churn.parquet", True)
+        ]
+    [gone] = stored_sets(sets.connection, with_deleted=True)
+    assert gone.left_locations == [f"{tmp_path}/churn.parquet"]
 
 
 def test_the_table_of_another_set_is_not_deleted(sets: Sets) -> None:

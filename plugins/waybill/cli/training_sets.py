@@ -147,7 +147,9 @@ def delete_set(
     if not yes and not typer.confirm(f"Delete {name}?"):
         raise typer.Exit(1)
     done = delete(connect, s3, catalog, name, operating_system_user())
-    print_line(f"{name} is deleted." + (" Delete the files that are left where they are." if done.left else ""))
+    print_line(f"{name} is deleted." + (" Delete what is left:" if done.left else ""))
+    for one in done.left:
+        print_line(f"  {one.address}: {one.why}")
 
 
 def _print_plan(found: Deletion) -> None:

@@ -288,8 +288,8 @@ def left_places(
         others.append(
             {
                 "place": f"s3://{settings().lake_bucket}/{TRAINING_PREFIX}",
-                "what": "earlier versions of training sets that were deleted or replaced",
-                "until": "the lifecycle of the bucket removes them",
+                "what": "earlier versions of training sets, and what runs that died left there",
+                "until": "the lifecycle of the bucket removes versions; an operator deletes files that no set has",
             }
         )
     others.append(

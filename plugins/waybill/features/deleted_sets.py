@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import Connection
 
 from waybill.contracts.locations import TRAINING_PREFIX, bucket_and_key
-from waybill.errors import DataError
+from waybill.errors import CommandFailed, DataError
 from waybill.features import set_tables
 from waybill.features.stored_sets import StoredSet, lock_of, stored_sets
 from waybill.outputs.export import exists, remove
@@ -49,32 +49,35 @@ def plan(connection: Connection, s3: S3Client, catalog: Catalog | None, name: st
     """Return what a deletion would do now. For a set that was deleted, this is what is left of it.
 
     Raises:
-        CommandFailed: the catalog does not answer.
+        CommandFailed: the catalog does not answer, or the set has a table and there is no catalog.
         DataError: there is no such set.
     """
     found = stored_sets(connection, name=name, with_deleted=True)
     if not found:
         raise DataError(f"there is no training set {name}; `waybill features training-sets` lists them")
     [stored] = found
+    if stored.lake_table and catalog is None and not stored.deleted_at:
+        raise CommandFailed(
+            f"{name} has the table {stored.lake_table}, and the catalog of the lake is not in use. Set "
+            "WAYBILL_LAKE_CATALOG and WAYBILL_LAKE_DATABASE as they were when the set was made."
+        )
     places = stored.left_locations if stored.deleted_at else [*stored.earlier_locations, stored.location]
     # A run that died may have written to the bucket without registering it.
     objects = {f"s3://{settings().lake_bucket}/{TRAINING_PREFIX}{name}.parquet"}
     objects |= {place for place in places if place.startswith("s3://")}
     files, left = list[Path](), list[Left]()
     for place in sorted(set(places) - objects):
-        path = Path(place)
-        if not path.is_file():
-            left.append(Left(place, "not on this machine, or gone"))
-        elif _is_of(path, stored):
-            files.append(path)
+        if why := _reason_to_leave(Path(place), stored):
+            left.append(Left(place, why))
         else:
-            left.append(Left(place, f"another file than that of {name} is there now"))
+            files.append(Path(place))
+    table = stored.lake_table or set_tables.table_of(name)
     both = [one for address in sorted(objects) for one in (address, _manifest_of(address))]
     return Deletion(
         stored,
         [address for address in both if exists(s3, *bucket_and_key(address))],
         files,
-        set_tables.table_of(name) if catalog and set_tables.has_table(catalog, s3, name) else None,
+        table if catalog and set_tables.is_table_of(catalog, s3, table, name) else None,
         left,
     )
 
@@ -89,12 +92,15 @@ def delete(connect: Callable[[], Connection], s3: S3Client, catalog: Catalog | N
     with connect() as connection, advisory_lock(connection, lock_of(name)):
         found = plan(connection, s3, catalog, name)
         if catalog and found.table:
-            set_tables.drop(catalog, s3, name)
+            set_tables.drop(catalog, s3, found.table)
         for address in found.objects:
             remove(s3, *bucket_and_key(address))
         for path in found.files:
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink()
+            try:
+                path.unlink()
+                path.with_suffix(".json").unlink(missing_ok=True)
+            except OSError as error:
+                found.left.append(Left(str(path), f"it cannot be deleted: {error.strerror}"))
         connection.execute(
             "update waybill.training_set set left_locations = %s, "
             "deleted_at = coalesce(deleted_at, clock_timestamp()), deleted_by = coalesce(deleted_by, %s) "
@@ -106,6 +112,16 @@ def delete(connect: Callable[[], Connection], s3: S3Client, catalog: Catalog | N
 
 def _manifest_of(address: str) -> str:
     return f"{address.removesuffix('.parquet')}.json"
+
+
+def _reason_to_leave(path: Path, stored: StoredSet) -> str | None:
+    """Return why a file in a folder is left to a person; None if it is deleted."""
+    try:
+        if not path.is_file():
+            return "not on this machine, or gone"
+        return None if _is_of(path, stored) else f"another file than that of {stored.name} is there now"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
 
 
 def _is_of(path: Path, stored: StoredSet) -> bool:

@@ -203,24 +203,23 @@ def write(catalog: Catalog, s3: S3Client, wanted: TrainingSet, found: dict[str, 
         return snapshot.snapshot_id
 
 
-def drop(catalog: Catalog, s3: S3Client, name: str) -> None:
-    """Drop the table of a set with its metadata, if there is one. The file of the set stays."""
+def drop(catalog: Catalog, s3: S3Client, table_name: str) -> None:
+    """Drop a table with its metadata, if it is there. The file of the set stays."""
     with _errors_of_catalog(s3.meta.region_name):
-        table = _load(catalog, name)
-        if table and table.properties.get(SET) == name:
+        if table := _load(catalog, table_name):
             _drop(catalog, s3, table)
 
 
-def has_table(catalog: Catalog, s3: S3Client, name: str) -> bool:
-    """Return whether the catalog has a table of the set."""
+def is_table_of(catalog: Catalog, s3: S3Client, table_name: str, name: str) -> bool:
+    """Return whether there is a table of this name, which is that of a set."""
     with _errors_of_catalog(s3.meta.region_name):
-        table = _load(catalog, name)
+        table = _load(catalog, table_name)
         return table is not None and table.properties.get(SET) == name
 
 
 def _find(catalog: Catalog, name: str) -> Table | None:
     """Return the table of a set. Raises `DataError` if a table with its name is none of this set."""
-    table = _load(catalog, name)
+    table = _load(catalog, table_of(name))
     owner = table.properties.get(SET) if table else name
     if owner != name:
         whose = f"that of the training set {owner}" if owner else "none of a training set"
@@ -230,11 +229,11 @@ def _find(catalog: Catalog, name: str) -> Table | None:
     return table
 
 
-def _load(catalog: Catalog, name: str) -> Table | None:
+def _load(catalog: Catalog, table_name: str) -> Table | None:
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
     try:
-        return catalog.load_table(table_of(name))
+        return catalog.load_table(table_name)
     except (NoSuchTableError, NoSuchNamespaceError):
         return None
 
