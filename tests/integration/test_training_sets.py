@@ -56,19 +56,24 @@ def entry(payer: int, event: float, known: float, amount: str | None, *, is_remo
 
 
 @pytest.fixture
-def spend(warehouse: psycopg.Connection, include_dir: Path) -> FeatureView:
-    """A view with a restricted column; the values of 2 payers on 3 days."""
+def declared(include_dir: Path) -> FeatureView:
+    """A view with a restricted column."""
     (include_dir / "domains" / "billing.yaml").write_text("title: Billing\ndag: billing_daily\nsemantics: current\n")
     features = [column("amount", "numeric(12,2)"), column("email", "text", is_restricted=True)]
-    view = write_view(include_dir, "spend_v1", [column("payer_id", "bigint", 2)], features, 48 * timedelta(hours=1))
-    create(warehouse, view)
+    return write_view(include_dir, "spend_v1", [column("payer_id", "bigint", 2)], features, 48 * timedelta(hours=1))
+
+
+@pytest.fixture
+def spend(warehouse: psycopg.Connection, declared: FeatureView) -> FeatureView:
+    """The view with the values of 2 payers on 3 days."""
+    create(warehouse, declared)
     fill(
         warehouse,
-        view,
+        declared,
         [entry(payer, day, day, f"{payer}.{day}0") for payer in (1, 2) for day in range(3)],
     )
     warehouse.commit()
-    return view
+    return declared
 
 
 @pytest.fixture
@@ -153,7 +158,7 @@ def test_batches_do_not_change_the_set(file: Path, tmp_path: Path, monkeypatch: 
     assert result.missing == [2]
 
 
-@pytest.mark.usefixtures("spend")
+@pytest.mark.usefixtures("declared")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -163,22 +168,45 @@ def test_batches_do_not_change_the_set(file: Path, tmp_path: Path, monkeypatch: 
         ),
         ("payer_id,ts\n1,yesterday\n", "row 1: ts is 'yesterday', which is no instant"),
         ("payer_id,ts\n1,2026-03-01T00:00:00Z\n1,\n", "row 2 has no ts"),
-        ("payer_id,ts\nx,2026-03-01T00:00:00Z\n", "row 1: payer_id is no int64"),
+        (
+            "payer_id,ts\nx,2026-03-01T00:00:00Z\n",
+            "row 1: payer_id is 'x', which is no value of the type bigint",
+        ),
         ("payer,at\n1,2026-03-01T00:00:00Z\n", "payer_id and ts are missing. It has payer, at"),
         ("payer_id,ts,ts\n1,2026-03-01T00:00:00Z,x\n", "several columns are called ts"),
         ("payer_id,ts,spend__amount\n1,2026-03-01T00:00:00Z,1\n", "rename spend__amount"),
-        ("payer_id,ts\n1,2999-03-01T00:00:00Z\n", "row 1 is at 2999-03-01T00:00:00+00:00, and it is 20"),
-        ("payer_id,ts\n1,2026-03-01T00:00:00Z,secret\n", "cannot be read: CSV parse error: Expected 2 columns, got 3$"),
+        (
+            "payer_id,ts\n1,2026-03-01T00:00:00Z\n1,2026-03-01T00:00:00Z,secret\n",
+            "cannot be read: row 2: expected 2 columns, got 3. Write labels as CSV",
+        ),
+        pytest.param(
+            "payer_id,ts\n" + "1,2026-03-01T00:00:00Z\n" * 60_000 + "1\n",
+            "row 60001: expected 2 columns, got 1. Write",
+            id="in a later block",
+        ),
+        pytest.param("payer_id,ts\udcff\n1,2\n", "cannot be read: 'utf-8' codec .* Write labels", id="binary"),
+        ("", "cannot be read: Empty CSV file. Write labels as CSV in UTF-8"),
+        ("payer_id;ts\n1;2026-03-01T00:00:00Z\n", "It has payer_id;ts. It is one column: separate columns by commas"),
+        ("payer_id,at\n1,2026-03-01T00:00:00Z\n", "ts is missing.* --time-column, in Python time_column"),
+        (",payer_id,ts\n0,1,2026-03-01T00:00:00Z\n", "column 1 has no name.* index=False"),
     ],
 )
 def test_wrong_labels_are_refused(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
-    path.write_text(text)
-    with pytest.raises(DataError, match=message.replace("+", r"\+")):
-        write_set(prepare(path, ["spend:1"]), connect, tmp_path / "set")
+    path.write_text(text, "utf-8", "surrogateescape")
+    with pytest.raises(DataError, match=message):
+        prepare(path, ["spend:1"])
 
 
 @pytest.mark.usefixtures("spend")
+def test_labels_in_the_future_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("payer_id,ts\n1,2999-03-01T00:00:00Z\n")
+    with pytest.raises(DataError, match=r"row 1 is at 2999-03-01T00:00:00\+00:00, and it is 20"):
+        write_set(prepare(path, ["spend:1"]), connect, tmp_path / "set")
+
+
+@pytest.mark.usefixtures("declared")
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
@@ -186,15 +214,44 @@ def test_wrong_labels_are_refused(text: str, message: str, tmp_path: Path) -> No
         (pd.DataFrame({"payer_id": [1], "ts": [pd.Timestamp("2026-03-01T00:00:00Z")], "x": [[1]]}), "single values"),
         (
             pd.DataFrame({"payer_id": [1.5], "ts": [pd.Timestamp("2026-03-01T00:00:00Z")]}),
-            "row 1: payer_id is no int64",
+            "row 1: payer_id is 1.5, which is no value of the type bigint",
         ),
         (pd.DataFrame({"payer_id": [1], "ts": [1772323200]}), "ts has the type int64, which is no instant"),
         (pd.DataFrame({"payer_id": [1], "ts": [date(2026, 3, 1)]}), "ts has the type date32"),
+        (pd.DataFrame({"payer_id": [1, "x"]}), r"Conversion failed for column payer_id.* one name and one type"),
+        (pd.DataFrame([[1, 2]], columns=["ts", "ts"]), "Duplicate column names"),
+        (pd.DataFrame({"ts": [1]}, pd.Index([1], name="payer_id")), r"index is called payer_id.*reset_index\(\)"),
+        ([1], "labels are a DataFrame, or the path of a .csv or .parquet file, and not a list"),
     ],
 )
-def test_wrong_frames_are_refused(frame: pd.DataFrame, message: str) -> None:
+def test_wrong_frames_are_refused(frame: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         prepare(frame, ["spend:1"])
+
+
+@pytest.mark.usefixtures("declared")
+def test_columns_of_csv_get_the_type_of_their_spelling(tmp_path: Path) -> None:
+    columns = {
+        "lower": ("true", "false", pa.bool_()),
+        "pandas": ("True", "False", pa.bool_()),
+        "upper": ("TRUE", "FALSE", pa.bool_()),
+        "psql": ("t", "f", pa.bool_()),
+        "mixed": ("True", "false", pa.string()),
+        "other": ("T", "F", pa.string()),
+        "empty": ("", "", pa.string()),
+    }
+    path = tmp_path / "labels.csv"
+    path.write_text(
+        f"payer_id,ts,{','.join(columns)}\n"
+        + "".join(f"1,2026-03-02T00:00:00Z,{','.join(one[row] for one in columns.values())}\n" for row in (0, 1))
+    )
+    labels = prepare(path, "spend:1").labels
+    assert {name: labels.schema.field(name).type for name in columns} == {
+        name: kind for name, (*_, kind) in columns.items()
+    }
+    [table] = labels.read()
+    assert all(table[name].to_pylist() == [True, False] for name in ("lower", "pandas", "upper", "psql"))
+    assert table["empty"].to_pylist() == [None, None]
 
 
 @pytest.mark.usefixtures("spend")
@@ -206,8 +263,13 @@ def test_an_entity_that_only_postgresql_can_read_is_refused_by_its_row(
     warehouse.commit()
     path, right = tmp_path / "labels.csv", "6f1c1c1e-0000-4000-8000-000000000000"
     path.write_text(f"visitor,ts\n{right},2026-03-01T00:00:00Z\nnobody,2026-03-01T00:00:00Z\n")
-    with pytest.raises(DataError, match=r"labels.csv: row 2: visitor is no uuid"):
+    with pytest.raises(DataError, match=r"labels.csv: row 2: visitor is 'nobody', which is no value of the type uuid"):
         write_set(prepare(path, ["visits:1"]), connect, tmp_path / "set")
+    secret = column("visitor", "uuid", 2, is_restricted=True)
+    create(warehouse, write_view(include_dir, "secret_v1", [secret], features))
+    warehouse.commit()
+    with pytest.raises(DataError, match=r"labels.csv: row 2: visitor is no value of the type uuid"):
+        write_set(prepare(path, "visits:1, secret:1"), connect, tmp_path / "set")
 
 
 def test_a_view_must_be_as_it_was_built(
@@ -232,12 +294,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(spend: FeatureView, fil
         write_set(wanted, connect, tmp_path / "set")
 
 
-@pytest.mark.usefixtures("spend")
+@pytest.mark.usefixtures("declared")
 def test_views_are_named_once_and_exist(file: Path) -> None:
     for views, message in [
         ([], "name at least one feature view"),
         (["spend:1", "spend:1"], "spend:1 is named twice"),
         (["spend:2"], "no feature view 'spend:2'"),
+        ("spend:1,spend:1", "spend:1 is named twice"),
+        ("", "name at least one feature view"),
     ]:
         with pytest.raises(DataError, match=message):
             prepare(file, views)

@@ -55,7 +55,7 @@ def read(table: str, *, period: str | None = None, as_of: str | date | None = No
 
 def training_set(
     labels: pd.DataFrame | str | Path,
-    views: Sequence[str],
+    views: str | Sequence[str],
     *,
     as_of_now: bool = False,
     time_column: str = "ts",
@@ -68,7 +68,7 @@ def training_set(
     Args:
         labels: a DataFrame, or the path of a CSV or Parquet file: the entity columns of the views, instants with an
             offset from UTC, and any other columns.
-        views: versions of views, such as `payer_spend:1`.
+        views: versions of views, such as `payer_spend:1`, in a list or as one text with commas between them.
         as_of_now: whether to take the values that are known now. Such a set leaks the future.
         time_column: the column of the labels with the instants.
         domain: the domain of the views; needed if several domains have one of a name.

@@ -43,8 +43,7 @@ def training_set(
     from waybill.features.training_set import prepare
     from waybill.warehouse.connection import connect
 
-    names = [one.strip() for one in views.split(",") if one.strip()]
-    wanted = prepare(entities, names, domain=domain, time_column=time_column, as_of_now=as_of_now)
+    wanted = prepare(entities, views, domain=domain, time_column=time_column, as_of_now=as_of_now)
     _warn_of_unbuilt(wanted)
     s3 = boto3.client("s3")
     catalog = None if output else find_catalog(boto3.Session(), s3)

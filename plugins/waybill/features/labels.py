@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from waybill.contracts import Column
+from waybill.contracts.classification import RESTRICTED
 from waybill.errors import DataError
 from waybill.formatting import in_series
 from waybill.outputs.export import arrow_type
@@ -26,7 +29,10 @@ BATCH: Final = 65_536
 """The number of labels in a batch. It is also the size of the row groups of a training set."""
 _NUMBER: Final = r"^-?(0|[1-9]\d{0,17})$"
 _FRACTION: Final = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
-_BOOLEAN: Final = "^(true|false)$"
+_BOOLEANS: Final = ("^(true|false)$", "^(True|False)$", "^(TRUE|FALSE)$", "^[tf]$")
+"""How programs write booleans: pandas `True`, and `copy` of PostgreSQL `t`. A column has one spelling."""
+_FORM: Final = "Write labels as CSV in UTF-8 with a header and commas, or as Parquet."
+_INDEX_OF_PANDAS: Final = re.compile(r"|__index_level_\d+__")
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def read_labels(source: Any, entities: Sequence[Column], time_column: str) -> La
         raw: Callable[[], Iterator[pa.RecordBatch]]
         schema, raw = opened
     else:
-        whole, name, sha256 = pa.Table.from_pandas(source, preserve_index=False), "DataFrame", ""
+        whole, name, sha256 = _of_frame(source), "DataFrame", ""
         schema, raw = whole.schema, lambda: iter(whole.to_batches(BATCH))
     _check_columns(name, schema, entities, time_column)
     kinds = {column.name: arrow_type(column.physical_type) for column in entities}
@@ -78,7 +84,7 @@ def read_labels(source: Any, entities: Sequence[Column], time_column: str) -> La
     guess = _Guess(others) if is_text else None
     rows, newest, digest = 0, None, hashlib.sha256()
     for batch in _of_fixed_size(raw()):
-        table = _typed(name, batch, rows, kinds)
+        table = _typed(name, batch, rows, kinds, entities)
         if guess:
             guess.look_at(batch)
         if not sha256:
@@ -93,12 +99,38 @@ def read_labels(source: Any, entities: Sequence[Column], time_column: str) -> La
     def read() -> Iterator[pa.Table]:
         done = 0
         for batch in _of_fixed_size(raw()):
-            yield _typed(name, batch, done, typed).cast(final)
+            yield _typed(name, batch, done, typed, entities).cast(final)
             done += batch.num_rows
         if path and _hash_of(path) != sha256:
             raise DataError(f"{name} was changed while it was read. Make the set again.")
 
     return Labels(name, final, time_column, rows, newest, sha256 or digest.hexdigest(), read)
+
+
+def wrong_value(source: str, row: int, column: Column, value: Any) -> DataError:
+    """Return the error of a value that is none of its column's type. A restricted value is not shown."""
+    shown = "" if column.classification == RESTRICTED else f"{value!r}, which is "
+    return DataError(f"{source}: row {row}: {column.name} is {shown}no value of the type {column.physical_type}")
+
+
+def _of_frame(source: Any) -> pa.Table:
+    import pandas as pd
+    import pyarrow as pa
+
+    if not isinstance(source, pd.DataFrame):
+        raise DataError(
+            f"labels are a DataFrame, or the path of a .csv or .parquet file, and not a {type(source).__name__}"
+        )
+    if named := [str(name) for name in source.index.names if name is not None]:
+        raise DataError(
+            f"DataFrame: its index is called {in_series(named)}, and an index is no part of the labels. "
+            "`labels.reset_index()` makes it a column, and `labels.reset_index(drop=True)` drops it."
+        )
+    try:
+        return pa.Table.from_pandas(source, preserve_index=False)
+    except (pa.ArrowException, ValueError) as error:
+        why = error.args[-1]
+        raise DataError(f"DataFrame: cannot be read: {why}. Give each column one name and one type.") from None
 
 
 def _hash_of(path: Path) -> str:
@@ -133,45 +165,59 @@ def _opened(path: Path) -> tuple[pa.Schema, Callable[[], Iterator[pa.RecordBatch
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise DataError(f"{path}: labels are a .csv or .parquet file")
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
+        there = " on this machine: copy it from the bucket" if str(path).startswith("s3:") else ""
+        raise DataError(f"{path}: there is no such file{there}")
+    parse = pa_csv.ParseOptions(newlines_in_values=True)
     try:
         if _is_parquet(path):
             return pq.ParquetFile(path).schema_arrow, lambda: pq.ParquetFile(path).iter_batches(BATCH)
-        parse = pa_csv.ParseOptions(newlines_in_values=True)
-        with pa_csv.open_csv(path, parse_options=parse) as first:
+        with pa_csv.open_csv(path, pa_csv.ReadOptions(use_threads=False), parse) as first:
             names = first.schema.names
-        convert = pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        )
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: cannot be read: {_without_rows(error)}") from None
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from None
+    convert = pa_csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def batches(*, use_threads: bool = True) -> Iterator[pa.RecordBatch]:
         try:
-            yield from pa_csv.open_csv(path, parse_options=parse, convert_options=convert)
+            yield from pa_csv.open_csv(path, pa_csv.ReadOptions(use_threads=use_threads), parse, convert)
         except pa.ArrowInvalid as error:
-            raise DataError(f"{path}: cannot be read: {_without_rows(error)}") from None
+            if use_threads:  # only a single thread knows the row
+                deque(batches(use_threads=False), 0)
+            raise _unreadable(path, error) from None
 
     return pa.schema([pa.field(name, pa.string()) for name in names]), batches
 
 
-def _without_rows(error: Exception) -> str:
-    """Return the text of an error of the parser without the row that it quotes."""
+def _unreadable(path: Path, error: Exception) -> DataError:
+    """Return the error of the parser without the row that it quotes, and with the row's number without the header."""
     text = str(error).splitlines()[0]
     head, got, tail = text.partition(", got ")
-    return f"{head}{got}{tail.partition(':')[0]}"
+    text = f"{head}{got}{tail.partition(':')[0]}".removeprefix("CSV parse error: ").rstrip(".")
+    text = re.sub(r"^Row #(\d+): E", lambda found: f"row {int(found[1]) - 1}: e", text)
+    return DataError(f"{path}: cannot be read: {text}. {_FORM}")
 
 
 def _check_columns(source: str, schema: pa.Schema, entities: Sequence[Column], time_column: str) -> None:
     wanted = [*(column.name for column in entities), time_column]
     if missing := [name for name in wanted if name not in schema.names]:
+        step = " Name the column with the instants: --time-column, in Python time_column."
+        if len(schema.names) == 1 and re.search(r"[;\t|]", schema.names[0]):
+            step = f" It is one column: separate columns by commas. {_FORM}"
+        elif time_column not in missing:
+            step = ""
         raise DataError(
             f"{source}: labels need the columns {in_series(wanted, 'and')}, and {in_series(missing, 'and')} "
-            f"{'is' if len(missing) == 1 else 'are'} missing. It has {', '.join(schema.names)}."
-            + (" Name the column with the instants with --time-column." if time_column in missing else "")
+            f"{'is' if len(missing) == 1 else 'are'} missing. It has {', '.join(schema.names)}.{step}"
+        )
+    if unnamed := [place for place, name in enumerate(schema.names, 1) if _INDEX_OF_PANDAS.fullmatch(name)]:
+        raise DataError(
+            f"{source}: column {unnamed[0]} has no name. If it is the index of a DataFrame, write the file with "
+            "index=False."
         )
     if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise DataError(f"{source}: several columns are called {', '.join(twice)}")
@@ -206,10 +252,13 @@ def _of_fixed_size(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting).combine_chunks()
 
 
-def _typed(source: str, table: pa.Table, before: int, kinds: dict[str, pa.DataType]) -> pa.Table:
+def _typed(
+    source: str, table: pa.Table, before: int, kinds: dict[str, pa.DataType], entities: Sequence[Column]
+) -> pa.Table:
     """Return the table with columns of these types. Raises `DataError` that names the first wrong row."""
     import pyarrow as pa
 
+    columns = {column.name: column for column in entities}
     for place, field in enumerate(table.schema):
         if (kind := kinds.get(field.name)) is None:
             continue
@@ -227,7 +276,8 @@ def _typed(source: str, table: pa.Table, before: int, kinds: dict[str, pa.DataTy
                 f"{source}: row {before + 1}: {field.name} has no offset from UTC. Give the column a time zone, for "
                 f"example labels[{field.name!r}].dt.tz_localize('UTC')."
             )
-        table = table.set_column(place, field.name, _cast(source, field.name, column, kind, before))
+        described = columns.get(field.name)
+        table = table.set_column(place, field.name, _cast(source, field.name, column, kind, before, described))
     return table
 
 
@@ -239,18 +289,23 @@ def _has_instants(kind: pa.DataType) -> bool:
     return any(test(plain) for test in (pa.types.is_timestamp, pa.types.is_string, pa.types.is_large_string))
 
 
-def _cast(source: str, name: str, column: Any, kind: pa.DataType, before: int) -> Any:
+def _cast(source: str, name: str, column: Any, kind: pa.DataType, before: int, described: Column | None) -> Any:
+    """Return a column with another type. `described` is the column of a view, if it is one of the entity."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     try:
+        if pa.types.is_boolean(kind) and pa.types.is_string(column.type):
+            for letter, word in (("t", "true"), ("f", "false")):
+                column = pc.replace_substring_regex(column, f"^{letter}$", word)
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         if len(column) > 1:  # the first half that fails has the row
             middle = len(column) // 2
-            _cast(source, name, column.slice(0, middle), kind, before)
-            _cast(source, name, column.slice(middle), kind, before + middle)
-        if not pa.types.is_timestamp(kind):
-            raise DataError(f"{source}: row {before + 1}: {name} is no {kind}") from None
+            _cast(source, name, column.slice(0, middle), kind, before, described)
+            _cast(source, name, column.slice(middle), kind, before + middle, described)
+        if described:
+            raise wrong_value(source, before + 1, described, column[0].as_py()) from None
         why = "has no offset from UTC" if _is_local_time(column) else "is no instant to the microsecond"
         raise DataError(
             f"{source}: row {before + 1}: {name} is {str(column[0])!r}, which {why}; write it like "
@@ -277,20 +332,31 @@ def _newest(table: pa.Table, time_column: str, before: int) -> tuple[datetime, i
 
 
 class _Guess:
-    """The types of the further columns of a CSV file: whole numbers, other numbers, true and false, or texts."""
+    """The types of the further columns of a CSV file: whole numbers, other numbers, true and false, or texts.
+
+    A column without values has texts.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         import pyarrow as pa
 
         self._left = {
-            name: [(_NUMBER, pa.int64()), (_FRACTION, pa.float64()), (_BOOLEAN, pa.bool_())] for name in names
+            name: [
+                (_NUMBER, pa.int64()),
+                (_FRACTION, pa.float64()),
+                *((spelling, pa.bool_()) for spelling in _BOOLEANS),
+            ]
+            for name in names
         }
+        self._with_values: set[str] = set()
 
     def look_at(self, table: pa.Table) -> None:
         """Leave out the types that a value does not have."""
         import pyarrow.compute as pc
 
         for name, candidates in self._left.items():
+            if table[name].null_count < table.num_rows:
+                self._with_values.add(name)
             self._left[name] = [
                 (pattern, kind)
                 for pattern, kind in candidates
@@ -301,4 +367,7 @@ class _Guess:
         """Return the first type that is left for each column."""
         import pyarrow as pa
 
-        return {name: candidates[0][1] if candidates else pa.string() for name, candidates in self._left.items()}
+        return {
+            name: candidates[0][1] if candidates and name in self._with_values else pa.string()
+            for name, candidates in self._left.items()
+        }

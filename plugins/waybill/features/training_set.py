@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg import Connection
 
 from waybill.contracts import Column
+from waybill.contracts.classification import RESTRICTED
 from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.errors import DataError
-from waybill.features.labels import BATCH, Labels, read_labels, rows_as_csv
+from waybill.features.labels import BATCH, Labels, read_labels, rows_as_csv, wrong_value
 from waybill.features.point_in_time import LEAKS, Join, Snapshot, array_text, first_invalid, look_up, snapshot
 from waybill.formatting import in_series
 from waybill.run import code_version
@@ -105,9 +106,8 @@ class TrainingSet:
         entities = [array_text(labels[column.name].cast(pa.string())) for column in self.join.entities]
         for column, values in zip(self.join.entities, entities, strict=True):
             if wrong := first_invalid(connection, column, values):
-                raise DataError(
-                    f"{self.labels.source}: row {before + wrong}: {column.name} is no {column.physical_type}"
-                )
+                value = labels[column.name][wrong - 1].as_py()
+                raise wrong_value(self.labels.source, before + wrong, column, value)
         at = array_text(labels[self.labels.time_column].cast(pa.string()))
         return look_up(connection, self.join, entities, at)
 
@@ -141,13 +141,18 @@ class TrainingSet:
 
 
 def prepare(
-    labels: Any, views: Sequence[str], *, domain: str | None = None, time_column: str = "ts", as_of_now: bool = False
+    labels: Any,
+    views: str | Sequence[str],
+    *,
+    domain: str | None = None,
+    time_column: str = "ts",
+    as_of_now: bool = False,
 ) -> TrainingSet:
     """Find the feature views and check the labels.
 
     Args:
         labels: the path of a CSV or Parquet file, or a DataFrame, with the entity columns of all views and instants.
-        views: names such as `payer_spend:1`.
+        views: names such as `payer_spend:1`, also as one text with commas between them.
         domain: the domain of the views; needed if several domains have one of a name.
         time_column: the column of the labels with the instants.
         as_of_now: whether to take the values that are known now.
@@ -155,6 +160,8 @@ def prepare(
     Raises:
         DataError: a view is unknown or named twice, or the labels do not fit.
     """
+    if isinstance(views, str):
+        views = [name.strip() for name in views.split(",") if name.strip()]
     if not views:
         raise DataError("name at least one feature view, such as payer_spend:1")
     if twice := sorted({name for name in views if [*views].count(name) > 1}):
@@ -175,6 +182,8 @@ def _entities(views: Sequence[FeatureView]) -> tuple[Column, ...]:
             if column.name not in view.entity:
                 continue
             first, known = found.setdefault(column.name, (view, column))
+            if column.classification == RESTRICTED:
+                found[column.name] = first, column  # then no message shows its values
             if known.physical_type != column.physical_type:
                 raise DataError(
                     f"{column.name} is {known.physical_type} in {first.name} and {column.physical_type} in "
