@@ -188,15 +188,21 @@ def lineage_events(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     """Write the events of OpenLineage to a file. Airflow adds the listener at its start if there is a transport."""
     from airflow.listeners.listener import get_listener_manager
     from airflow.providers.openlineage.plugins.listener import OpenLineageListener
+    from airflow.sdk.listener import get_listener_manager as get_listener_manager_of_tasks
 
     to = {"type": "file", "log_file_path": str(path), "append": True}
     transport = {"type": "waybill.outputs.lineage_transport.NamesOnlyTransport", "to": to}
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", json.dumps(transport))
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__NAMESPACE", "waybill")
-    listener = OpenLineageListener()
-    get_listener_manager().add_listener(listener)
-    yield
-    get_listener_manager().pm.unregister(listener)
+    get_listener_manager().add_listener(OpenLineageListener())
+    try:
+        yield
+    finally:
+        for manager in (get_listener_manager(), get_listener_manager_of_tasks()):
+            for listener in manager.pm.get_plugins():  # also the one that Airflow has added, since there is a transport
+                if isinstance(listener, OpenLineageListener):
+                    manager.pm.unregister(listener)
+                    listener.before_stopping(None)  # ends the process that sends the events of runs
 
 
 def check_events(path: Path, run: Any, connection: Connection) -> None:
@@ -265,7 +271,8 @@ def test_the_whole_run_of_a_month(
         assert {name: (rows, by) for name, rows, by in built if name.startswith("messaging_report.")} == {
             f"messaging_report.{name}": (len(rows), run.run_id) for name, rows in oracle.items()
         }
-        first = connection.execute("select * from waybill.publication order by report").fetchall()
+        builds = "select * from waybill.publication order by report, cadence, period"
+        first = connection.execute(builds).fetchall()
         again = run_month(dag, LAST)  # changes nothing
         assert again.state == "success"
         assert events(run) == {f"messaging.{name}" for name in ("customers", "channels", "traffic")} | {
@@ -277,7 +284,7 @@ def test_the_whole_run_of_a_month(
             f"messaging_report.{path.stem}": hashlib.sha256(path.read_bytes()).hexdigest()
             for path in report_files("messaging")
         }
-        assert connection.execute("select * from waybill.publication order by report").fetchall() == first
+        assert connection.execute(builds).fetchall() == first
     manifest = json.load(s3.get_object(Bucket=landed, Key="analytics/2026/02/28/manifest_messaging.json")["Body"])
     assert (manifest["last_day"], manifest["run_id"]) == ("2026-02-28", again.run_id)
     assert len(manifest["objects"]) == 2 * len(oracle)

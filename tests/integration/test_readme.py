@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ BLOCKS = re.findall(r"(?s)```sh\n(.*?)```", "".join((PROJECT_ROOT / page).read_t
 LINES = [*dict.fromkeys(line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line)]
 VARIABLES = "\n".join(line for line in LINES if re.match(r"\w+=", line))
 ARGUMENTS = "import json, sys; print(json.dumps(sys.argv[1:]))"
+ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 
 
 def commands(program: str) -> list[str]:
@@ -67,8 +68,12 @@ def environment(stack: Stack) -> Iterator[dict[str, str]]:
             patch.setenv(name, value)
         stack.s3().create_bucket(Bucket=BUCKET)
         with lake_in(BUCKET, stack.s3(), patch):
-            fill(stack, dsn)
-            yield os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+            path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+            # Once, so that all commands and the data agree on the day.
+            done = shell(f"set -a\n{VARIABLES}\npython -c '{ENVIRONMENT}'", os.environ | path)
+            variables: dict[str, str] = json.loads(done.stdout)
+            fill(stack, dsn, date.fromisoformat(variables["today"]))
+            yield variables
         for domain in ("orders", "purchases"):
             if address := queue_url(domain):
                 boto3.client("sqs").purge_queue(QueueUrl=address)
@@ -76,9 +81,8 @@ def environment(stack: Stack) -> Iterator[dict[str, str]]:
     settings.cache_clear()
 
 
-def fill(stack: Stack, dsn: str) -> None:
+def fill(stack: Stack, dsn: str, today: date) -> None:
     s3 = stack.s3()
-    today = datetime.now(UTC).date()
     month, day = Period.of("month", today).shift(-1), Period.of("day", today).shift(-1)
     put(s3, BUCKET, messaging.generate(month.key, 2))
     put(s3, BUCKET, shop.generate(day.key, 3, 20260101, 0.3))
@@ -118,7 +122,7 @@ def arrive(environment: dict[str, str], domain: str) -> None:
 
 
 def shell(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    script = f"set -eu\n{VARIABLES}\n{command}\n"
+    script = f"set -eu\n{command}\n"
     return subprocess.run(
         ["bash", "-c", script], cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -144,6 +148,7 @@ def test_every_waybill_command_and_query_works_in_order(environment: dict[str, s
                 assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
                 outputs[line.partition("#")[0].strip()] = done.stdout
             if line.startswith("waybill drop"):
+                environment = environment | {"today": f"{datetime.now(UTC):%Y-%m-%d}"}  # the day of landing
                 arrive(environment, "purchases" if "purchases" in line else "orders")
     assert "Complete: " in outputs["waybill books $month $month"]
     assert "Complete: " in outputs["waybill books $day $day --domain shop"]
@@ -180,7 +185,7 @@ def test_every_target_of_make_is_there() -> None:
 def test_the_last_screen_of_the_demo_is_short_and_right(
     environment: dict[str, str], stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    today = datetime.now(UTC).date()
+    today = date.fromisoformat(environment["today"])
     month, day = Period.of("month", today).shift(-1), Period.of("day", today).shift(-1)
     latest = {pipeline: month if pipeline.cadence == "month" else day for pipeline in demo.PIPELINES}
     arrive(environment, "orders")
