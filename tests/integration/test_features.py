@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -544,6 +545,103 @@ def test_values_must_belong_to_their_period(shop: Shop, view: FeatureView, inclu
     assert refreshed(shop.connection) == {view.table: [DAYS[0]]}
 
 
+UNBOUNDED = SQL.replace(" and transaction_ts < %(ends_at)s", "")
+SHIFTED = """
+with later as (
+    select customer_id
+    from shop.transactions
+    where transaction_ts >= %(ends_at)s
+)
+
+select
+    %(period_start)s::date as day,
+    sales.customer_id,
+    %(ends_at)s::timestamptz as event_ts,
+    sum(sales.total_amount)::numeric(14, 2) as spend,
+    case when sales.customer_id in (select customer_id from later) then array['comes back'] end as methods
+from shop.transactions as sales
+where sales.transaction_ts >= %(starts_at)s and sales.transaction_ts < %(ends_at)s
+group by sales.customer_id
+"""
+FAILING = SHIFTED.replace(
+    "sum(sales.total_amount)", "(sum(sales.total_amount) / (select count(*) from later))"
+).replace("case when sales.customer_id in (select customer_id from later) then array['comes back'] end", "null::text[]")
+OF_FACTS = """
+select
+    %(period_start)s::date as day,
+    fact_sales.customer_id,
+    %(ends_at)s::timestamptz as event_ts,
+    sum(fact_sales.total_amount)::numeric(14, 2) as spend,
+    null::text[] as methods
+from shop_star.fact_sales
+where fact_sales.sale_date >= %(period_start)s::date - 1
+group by fact_sales.customer_id
+"""
+OF_MONTHS = """
+select
+    %(period_start)s::date as day,
+    customer_id,
+    %(ends_at)s::timestamptz as event_ts,
+    max(net_revenue)::numeric(14, 2) as spend,
+    null::text[] as methods
+from shop_report.top_buyers
+where month = date_trunc('month', %(period_start)s::timestamp)::date
+group by customer_id
+"""
+FUTURE = f"after {DAYS[0]}: it reads the future"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (UNBOUNDED, f"2 rows would differ without the rows of shop.transactions {FUTURE}"),
+        (SHIFTED, f"1 row would differ without the rows of shop.transactions {FUTURE}"),
+        (FAILING, f"2 rows would differ without the rows of shop.transactions {FUTURE}"),
+        (OF_FACTS, f"2 rows would differ without the rows of shop_star.fact_sales {FUTURE}"),
+        (OF_MONTHS, f"3 rows would differ without the rows of shop_report.top_buyers {FUTURE}"),
+        (
+            SQL.replace("interval '1 day'", "interval '2 days'"),
+            "1 row would differ without the rows of shop.transactions before 2026-03-27, and `daysBefore` is 1",
+        ),
+    ],
+    ids=["no end", "a flag", "a divisor", "facts", "a month that goes on", "more days than declared"],
+)
+def test_values_that_rest_on_rows_outside_of_the_window_are_refused(
+    shop: Shop, view: FeatureView, include_dir: Path, text: str, reason: str
+) -> None:
+    (include_dir / "sql/shop_feature/spend_v1.sql").write_text(text)
+    sell(shop, "2026-03-26", [(9, 2, 1)])
+    sell(shop, DAYS[0], [(1, 1, 5), (4, 2, 3)])
+    sell(shop, DAYS[1], [(2, 1, 7), (3, 3, 7)])
+    for schema in ("shop_star", "shop_report"):
+        refresh(shop.connection, "shop", schema, RUN)
+    with pytest.raises(DataError, match=re.escape(f"shop_feature.spend_v1 {DAYS[0]}: {reason}")):
+        refreshed(shop.connection)
+    assert shop.all("select from shop_feature.spend_v1 where day = %s", (DAYS[0],)) == []
+    assert [row for row in log_of(shop.connection) if row[1] == at_end(DAYS[0])] == []
+
+
+def test_sql_that_cannot_be_read_without_later_rows_is_built_with_a_warning(
+    shop: Shop, view: FeatureView, include_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_key = """
+select
+    %(period_start)s::date as day,
+    customer_id,
+    %(ends_at)s::timestamptz as event_ts,
+    total_amount as spend,
+    null::text[] as methods
+from shop.transactions
+where transaction_ts >= %(starts_at)s and transaction_ts < %(ends_at)s
+group by transaction_id
+"""
+    (include_dir / "sql/shop_feature/spend_v1.sql").write_text(by_key)
+    sell(shop, DAYS[0], [(1, 1, 5)])
+    sell(shop, DAYS[1], [(2, 1, 7)])
+    assert refreshed(shop.connection) == {view.table: DAYS[:2]}
+    assert f"{view.table} {DAYS[0]}: it is unknown whether its SQL reads later rows" in caplog.text
+
+
 def test_what_a_plan_says_is_what_a_refresh_builds(shop: Shop, view: FeatureView) -> None:
     sell(shop, DAYS[0], [(1, 1, 5)])
     sell(shop, DAYS[1], [(2, 1, 5)])
@@ -615,6 +713,12 @@ def test_reports_as_of_a_month_have_features_as_of_it(
         (include_dir / kind / "messaging_feature").mkdir()
         (include_dir / kind / "messaging_feature" / name).write_text(text)
     table, contracts = "messaging_feature.spend_v1", load_domain("messaging")
+    path = include_dir / "sql/messaging_feature/spend_v1.sql"
+    for known in ("messaging.traffic", "messaging.traffic_as_of(current_date)"):
+        path.write_text(MESSAGING_SQL.replace("messaging.traffic_as_of(%(period_end)s)", known))
+        assert any(f"reads {known.partition('(')[0]} as it is known later" in problem for problem in lint(None)[1])
+    path.write_text(MESSAGING_SQL)
+    assert not any("as it is known later" in problem for problem in lint(None)[1])
     bucket = MemoryBucket()
     header = {name: ",".join(contract.names) for name, contract in contracts.items()}
     bodies = {"customers": customer_rows(), "channels": channel_rows(), "traffic": traffic_rows(12)}
@@ -777,6 +881,10 @@ def test_a_feature_view_lies_in_its_folder(view: FeatureView, include_dir: Path)
     reader.write_text(text.replace("shop_star.fact_sales", "shop_feature.spend_v1"))
     assert any("feature views are built after it" in problem for problem in lint(None)[1])
     reader.write_text(text)
+    of_view = include_dir / "sql/shop_feature/spend_v1.sql"
+    of_view.write_text(SQL.replace("from shop.transactions", "from shop.transactions cross join shop.products"))
+    assert any("reads shop.products, which has only the rows of today" in problem for problem in lint(None)[1])
+    of_view.write_text(SQL)
     other = include_dir / "contracts/shop_feature/spend_v1.yaml"
     other.write_text(
         CONTRACT.replace("value: feature", "value: report")

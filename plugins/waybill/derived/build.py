@@ -170,10 +170,17 @@ def build_from_sql(
 
 def replace_rows(connection: Connection, contract: Contract, text: str, period: Period) -> None:
     """Replace the period's rows of a derived table with the result of its SQL text."""
-    columns = columns_sql(contract.names)
-    insert = sql.SQL("insert into {} ({}) select {} from (\n").format(relation(contract), columns, columns)
     _delete(connection, contract, period)
-    connection.execute(insert + subquery(text) + sql.SQL("\n) as report"), period.parameters(settings().timezone))
+    insert_rows(connection, contract, relation(contract), subquery(text), period)
+
+
+def insert_rows(
+    connection: Connection, contract: Contract, target: sql.Composable, query: sql.Composable, period: Period
+) -> None:
+    """Insert the result of a derived table's query for a period into a table with its columns."""
+    columns = columns_sql(contract.names)
+    insert = sql.SQL("insert into {} ({}) select {} from (\n").format(target, columns, columns)
+    connection.execute(insert + query + sql.SQL("\n) as report"), period.parameters(settings().timezone))
 
 
 def build_from_rows(

@@ -18,6 +18,7 @@ from waybill.contracts.feature_views import FeatureView
 from waybill.contracts.locations import read_sql
 from waybill.contracts.odcs import sql_path
 from waybill.derived.build import BuildInputs, Built, FindInputs, build, of_period, replace_rows, sha256
+from waybill.derived.read_window import raise_outside_window
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.period import Period
@@ -237,6 +238,7 @@ def build_feature(
         _execute(connection, _KEEP_FORMER, parts)
         replace_rows(connection, view.contract, text, period)
         _raise_outside(connection, view, period, parts)
+        raise_outside_window(connection, view, text, datasets, period)
         _execute(connection, _COMPARE, parts)
         appended = _execute(
             connection, _APPEND, parts, {**moment, "latency": view.latency.total_seconds(), "run_id": run.run_id}

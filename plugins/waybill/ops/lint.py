@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from psycopg import Connection
 
-from waybill.contracts import Column, Contract, ContractError, load, references
+from waybill.contracts import Column, Contract, ContractError, load, load_domain, references
 from waybill.contracts.dag_files import dags_folder, functions_of
-from waybill.contracts.domains import is_on_spark
+from waybill.contracts.domains import is_on_spark, load_manifest
 from waybill.contracts.locations import (
     SCHEMAS,
     feature_schema,
@@ -20,6 +21,7 @@ from waybill.contracts.locations import (
     star_schema,
 )
 from waybill.contracts.odcs import contract_path
+from waybill.derived.build import dataset_relations, named_tables
 from waybill.files.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
 from waybill.ops.classification_lint import lint_classification
@@ -30,6 +32,8 @@ from waybill.ops.spark_lint import lint_spark_sql
 from waybill.ops.sql_lint import lint_sql
 from waybill.settings import settings
 from waybill.warehouse.evolution import is_changed_version
+
+_AS_OF_THE_END: Final = re.compile(r"\b\w+\.\w+_as_of\(\s*%\(period_end\)s(::date)?\s*\)")
 
 
 def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
@@ -62,6 +66,7 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         problems += _without_counterpart(domain) + _readers_of_features(domain)
         if domain not in unread:
             problems += _of_datasets({one.name: one for one in contracts if one.domain == domain})
+            problems += _of_today_in_features(domain)
         schemas = {domain, *(make(domain) for make in SCHEMAS)}
         if schemas & unread:  # SQL may name a table whose contract is invalid
             continue
@@ -124,6 +129,35 @@ def _readers_of_features(domain: str) -> list[str]:
         for path in report_files(sql_folder(domain, make))
         if re.search(rf"\b{schema}\.", read_sql(path))
     ]
+
+
+def _of_today_in_features(domain: str) -> list[str]:
+    """Return where feature views read what is known today, although their values hold from the past.
+
+    Other rows belong to days: builds find out whether a view reads later ones.
+    """
+    try:
+        is_current = load_manifest(domain).semantics == "current"
+    except ContractError:  # the problems have its manifest
+        return []
+    relations = dataset_relations(domain)
+    snapshots = {one.table for one in load_domain(domain).values() if one.load_mode == "snapshot"}
+    problems = []
+    for path in report_files(sql_folder(domain, feature_schema)):
+        text = read_sql(path)
+        if is_current:
+            problems += [
+                f"{path}: reads {name}, which has only the rows of today. Read {name}_history, whose rows hold from "
+                "valid_from until valid_to"
+                for name in sorted(named_tables(text, {name: name for name in snapshots}))
+            ]
+        else:
+            problems += [
+                f"{path}: reads {name} as it is known later. Read {relations[name]}_as_of(%(period_end)s), which has "
+                "what was known at the end of the period"
+                for name in sorted(named_tables(_AS_OF_THE_END.sub("", text), {name: name for name in relations}))
+            ]
+    return problems
 
 
 def _of_feature(contract: Contract) -> list[str]:
