@@ -106,9 +106,10 @@ def lock_sets(connection: Connection, views: Iterable[FeatureView], *, is_shared
 
 
 def training_sets(connection: Connection, view: FeatureView) -> list[str]:
-    """Return the names of the training sets that rest on a version of a view, without those that were deleted."""
+    """Return the names of the training sets that rest on a version, newest first, without those that were deleted."""
     rows = connection.execute(
-        "select name from waybill.training_set where views @> array[%s::text] and deleted_at is null order by name",
+        "select name from waybill.training_set where views @> array[%s::text] and deleted_at is null "
+        "order by training_set_id desc",
         (view.table,),
     ).fetchall()
     return [name for (name,) in rows]

@@ -18,10 +18,9 @@ from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.operations.freshness import distance
 from waybill.views.operations.scope import Scope
+from waybill.warehouse.feature_tables import training_sets
 from waybill.warehouse.schema import relation
 
-LISTED_SETS: Final = 5
-"""How many of the newest training sets of a version are named."""
 NOTABLE: Final = 0.1
 """Above this population stability index, the values have changed; by the usual rule they have not up to it."""
 _TIMES: Final = ("days", "months")
@@ -63,15 +62,6 @@ class FailedCheck:
 
 
 @dataclass(frozen=True)
-class TrainingSets:
-    """The training sets that use a version."""
-
-    names: tuple[str, ...]
-    """The newest ones."""
-    number: int
-
-
-@dataclass(frozen=True)
 class FeatureState:
     """A version of a feature view, as the warehouse has it."""
 
@@ -89,7 +79,8 @@ class FeatureState:
     features: tuple[Feature, ...]
     failed: tuple[FailedCheck, ...]
     """Checks of the newest period."""
-    training_sets: TrainingSets
+    training_sets: tuple[str, ...]
+    """The names of those that use the version, newest first."""
 
     @property
     def ttl(self) -> str:
@@ -126,13 +117,6 @@ from waybill.check_result
 where subject = %(table)s and period = %(period)s and not passed
 order by severity, check_name
 """
-_SETS: Final = """
-select name, count(*) over ()
-from waybill.training_set
-where views @> array[%(table)s::text] and deleted_at is null
-order by training_set_id desc
-limit %(most)s
-"""
 
 
 def feature_states(connection: Connection, scope: Scope, now: datetime) -> list[FeatureState]:
@@ -152,7 +136,6 @@ def _state(connection: Connection, view: FeatureView, now: datetime) -> FeatureS
         for name, severity, observed, operator, threshold in connection.execute(_FAILED, of_newest)
     )
     thresholds = {check.columns[0]: check.threshold for check in view.contract.checks if check.metric == "drift"}
-    sets = connection.execute(_SETS, {"table": view.table, "most": LISTED_SETS}).fetchall()
     return FeatureState(
         view,
         created_at,
@@ -171,7 +154,7 @@ def _state(connection: Connection, view: FeatureView, now: datetime) -> FeatureS
             for column in view.features
         ),
         failed,
-        TrainingSets(tuple(name for name, _ in sets), sets[0][1] if sets else 0),
+        tuple(training_sets(connection, view)),
     )
 
 
