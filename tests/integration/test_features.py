@@ -448,8 +448,12 @@ def test_a_version_with_values_stays_as_it_is_and_the_next_one_lives_beside_it(
     assert len(log_of(shop.connection)) == 1
     with pytest.raises(DataError, match="its SQL and its contract changed"), shop.connection.transaction():
         read_latest(shop.connection, find_feature_view("spend:1"), {"customer_id": "1"})
-    text.write_text(SQL)
+    assert any("spend_v1 has values, and its SQL and its contract changed" in one for one in lint(shop.connection)[1])
     contract.write_text(CONTRACT)
+    [problem] = lint(shop.connection)[1]
+    assert problem.startswith("shop_feature.spend_v1 has values, and its SQL changed.")
+    assert lint(None)[1] == []
+    text.write_text(SQL)
 
     copies = new_version(view)
     assert [path.name for path in copies] == ["spend_v2.yaml", "spend_v2.sql"]

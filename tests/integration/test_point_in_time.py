@@ -144,9 +144,9 @@ def test_values_are_those_of_the_definition(
                 entries = logs[view.contract.name]
                 known = value_at(entries, entity, at, view.ttl, at)
                 wanted = value_at(entries, entity, at, view.ttl, NEVER) if as_of_now else known
-                leaks |= wanted is not known
-                values = [row[f"{view.view}__{one.name}"] for one in view.features]
-                assert values == list(wanted.values if wanted else [None] * len(values))
+                values, as_known = (list(one.values if one else [None] * len(view.features)) for one in (wanted, known))
+                leaks |= values != as_known
+                assert [row[f"{view.view}__{one.name}"] for one in view.features] == values
                 assert row[f"found {place}"] == (wanted is not None)
             assert row["leaks"] == leaks
 

@@ -84,8 +84,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def late(connection: psycopg.Connection, view: FeatureView) -> None:
-    """Append what a late file changes: a value of 1 March 2, known on March 10, and one of payer 2 that is gone."""
-    fill(connection, view, [entry(1, 1, 9, "99.99"), entry(2, 1, 9, None, is_removed=True)])
+    """Append what a late file changes, known on March 10.
+
+    A value of payer 1 on March 2, one of payer 2 that is gone, and a newer one of payer 1 that equals the one before.
+    """
+    fill(connection, view, [entry(1, 1, 9, "99.99"), entry(2, 1, 9, None, is_removed=True), entry(1, 3, 9, "1.20")])
     connection.commit()
 
 
@@ -433,7 +436,7 @@ def test_commands_make_and_list_sets(file: Path, tmp_path: Path) -> None:
     assert "march: 6 rows as known" in said
     assert "spend:1: 4 rows with a value, 2 without" in said
     assert sorted(path.name for path in folder.iterdir()) == ["march.json", "march.parquet"]
-    assert "0 rows of 6 rest on later knowledge" in make("--name", "now", "--as-of-now")
+    assert "0 rows of 6 have other values than in the set as known" in make("--name", "now", "--as-of-now")
     listed = run("training-sets", "spend:1")
     assert "march" in listed
     assert "as of now" in listed

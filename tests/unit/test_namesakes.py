@@ -14,9 +14,11 @@ from waybill.contracts.namesakes import namesake_warnings
 from waybill.settings import PROJECT_ROOT, settings
 
 
-def table(name: str, kind: str, description: str, domain: str = "shop", column: str = "customer_id") -> Contract:
+def table(
+    name: str, kind: str, description: str, domain: str = "shop", column: str = "customer_id", mode: str = "report"
+) -> Contract:
     columns = (Column(column, description, "integer", kind),)
-    return Contract(domain, name, "1", "", "", columns, "report", 0, 0, (), "")
+    return Contract(domain, name, "1", "", "", columns, mode, 0, 0, (), "")
 
 
 def test_the_warning_names_the_column_and_each_variant_with_its_tables() -> None:
@@ -51,6 +53,18 @@ def test_only_type_and_first_sentence_count(kind: str, description: str, differs
     contracts = [table("a", "numeric(12,2)", "Net revenue, in euro."), table("b", kind, description)]
     found = [warning.partition(":\n")[0] for warning in namesake_warnings("shop", contracts)]
     assert found == ([f"shop: the column 'customer_id' has {differs}"] if differs else [])
+
+
+def test_versions_of_one_feature_view_may_differ() -> None:
+    versions = [
+        table(f"night_v{number}", "numeric(5,2)", f"Share {number}.", "shop_feature", "share", "feature")
+        for number in (1, 2)
+    ]
+    assert namesake_warnings("shop", versions) == []
+    other = table("day_v1", "numeric(5,2)", "Share 2.", "shop_feature", "share", "feature")
+    [warning] = namesake_warnings("shop", [*versions, other])
+    assert "2 meanings" in warning
+    assert "'Share 2.': shop_feature.night_v2, shop_feature.day_v1" in warning
 
 
 def test_another_domain_has_its_own_columns() -> None:

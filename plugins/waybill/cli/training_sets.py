@@ -87,8 +87,8 @@ def _print(stored: StoredSet) -> None:
     if "leak" in manifest:
         rows = manifest["leak"]["rows"]
         print_message(
-            f"{manifest['leak']['warning']} {count(rows, 'row')} of {stored.row_count:,} rest on later knowledge; the "
-            "manifest names them.",
+            f"{manifest['leak']['warning']} {count(rows, 'row')} of {stored.row_count:,} have other values than in "
+            "the set as known; the manifest names them.",
             "yellow",
         )
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from waybill.contracts.contract import Column, Contract, numeric_digits
+from waybill.contracts.contract import FEATURE_VERSION, Column, Contract, numeric_digits
 from waybill.contracts.locations import SCHEMAS
 
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?]) ")
 
 
-def namesake_warnings(domain: str, contracts: Iterable[Contract]) -> list[str]:
+def namesake_warnings(domain: str, contracts: Sequence[Contract]) -> list[str]:
     """Return a warning for each column name with several types or meanings among the domain's tables.
 
     The tables are the domain's datasets, star, reports and feature views. The meaning is the first sentence of the
     description, which also states a unit that the name lacks. Later sentences say what is particular to one table.
+    The versions of one feature view may differ: this is what they are for.
     """
     schemas = {domain, *(make(domain) for make in SCHEMAS)}
     variants: dict[str, dict[tuple[str, str], list[str]]] = {}
@@ -24,7 +25,16 @@ def namesake_warnings(domain: str, contracts: Iterable[Contract]) -> list[str]:
             for column in contract.columns:
                 of_name = variants.setdefault(column.name, {})
                 of_name.setdefault((_kind(column), first_sentence(column.description)), []).append(contract.table)
-    return [_warning(domain, name, found) for name, found in variants.items() if len(found) > 1]
+    views = {one.table: name["view"] for one in contracts if (name := _version(one))}
+    return [
+        _warning(domain, name, found)
+        for name, found in variants.items()
+        if len(found) > 1 and len({views.get(table, table) for tables in found.values() for table in tables}) > 1
+    ]
+
+
+def _version(contract: Contract) -> re.Match[str] | None:
+    return FEATURE_VERSION.fullmatch(contract.name) if contract.load_mode == "feature" else None
 
 
 def _kind(column: Column) -> str:

@@ -26,7 +26,7 @@ from waybill.outputs.export import arrow_tables, arrow_type
 from waybill.outputs.masking import pseudonym_sql, use_key
 from waybill.warehouse.connection import non_retryable_sql, one_row
 from waybill.warehouse.feature_tables import is_history_over, lock_shared, relation_named
-from waybill.warehouse.schema import equal_sql
+from waybill.warehouse.schema import columns_sql, equal_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +34,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LEAKS: Final = "leaks"
-"""The column of `look_up` that says whether a label rests on what was not known at its time."""
+"""The column of `look_up` that says whether a label has other values than as known at its time."""
 _CHECKED_BY_ARROW: Final = {"smallint", "integer", "bigint", "text", "date", "boolean"}
 """The types of which a label has a value in any case when its column was read."""
 _AT: Final = "label_at"
+_VIEW: Final = "view"
+"""The row of a view that counts."""
+_KNOWN: Final = "known"
+"""For a set as of now, the row that counts as known at the time of the label."""
 _PLACE: Final = "label_place"
 
 # Look-ups are cheap one by one. Their estimated sum would make the server compile the query for each batch.
@@ -292,7 +296,7 @@ def _query(join: Join, places: Sequence[int]) -> sql.Composed:
     known_until = sql.SQL("'infinity'") if join.as_of_now else known
     lookups = [_lookup(join.views[place], _alias(place), known_until) for place in places]
     if join.as_of_now:
-        lookups += [_lookup(join.views[place], _alias(place, "known"), known) for place in places]
+        lookups += [_lookup(join.views[place], _alias(place, _KNOWN), known) for place in places]
     return sql.SQL(_QUERY).format(
         arrays=arrays,
         names=sql.SQL(", ").join(map(sql.Identifier, [*names, _PLACE])),
@@ -302,7 +306,7 @@ def _query(join: Join, places: Sequence[int]) -> sql.Composed:
     )
 
 
-def _alias(place: int, kind: str = "view") -> str:
+def _alias(place: int, kind: str = _VIEW) -> str:
     return f"{kind}_{place}"
 
 
@@ -322,8 +326,11 @@ def _columns(join: Join, places: Sequence[int]) -> Iterator[tuple[str, sql.Compo
     for place in places:
         yield join.found_name(place), sql.SQL("{} is not null").format(sql.Identifier(_alias(place), "event_ts"))
     differing = [
-        sql.SQL("({}.event_ts, {}.known_ts) is distinct from ({}.event_ts, {}.known_ts)").format(
-            *[sql.Identifier(_alias(place))] * 2, *[sql.Identifier(_alias(place, "known"))] * 2
+        sql.SQL("({}) is distinct from ({})").format(
+            *(
+                columns_sql([one.name for one in join.views[place].features], _alias(place, kind))
+                for kind in (_VIEW, _KNOWN)
+            )
         )
         for place in places
     ]

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 CONNECTIONS: Final = 2
 """How many batches of labels are looked up at a time, each by a connection of its own."""
 LISTED_ROWS: Final = 100
-"""How many rows that rest on later knowledge a manifest lists."""
+"""How many rows that leak a manifest lists."""
 LEAK: Final = (
     "This set leaks: it has the values that were known when it was made, also those that were not known at the time of "
-    "the label. Explore with it, and train on a set without --as-of-now."
+    "the label. Explore with it, and train on a set as known."
 )
 
 
@@ -44,7 +44,7 @@ class Result:
     missing: list[int] = field(default_factory=list)
     """The number of labels without a row, for each view."""
     leaking: int = 0
-    """The number of labels that rest on what was not known at their time."""
+    """The number of labels that have other values than in the set as known."""
     leaking_rows: list[int] = field(default_factory=list)
     """The numbers of the first of them, from 1."""
     digest: Any = field(default_factory=hashlib.sha256)

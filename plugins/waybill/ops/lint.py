@@ -11,6 +11,7 @@ from psycopg import Connection
 from waybill.contracts import Column, Contract, ContractError, load, load_domain, references
 from waybill.contracts.dag_files import dags_folder, functions_of
 from waybill.contracts.domains import is_on_spark, load_manifest
+from waybill.contracts.feature_views import FeatureView
 from waybill.contracts.locations import (
     SCHEMAS,
     feature_schema,
@@ -20,8 +21,9 @@ from waybill.contracts.locations import (
     sql_folder,
     star_schema,
 )
-from waybill.contracts.odcs import contract_path
+from waybill.contracts.odcs import contract_path, sql_path
 from waybill.derived.build import dataset_relations, named_tables
+from waybill.derived.feature import NotBuilt, built_from
 from waybill.files.spellings import normalise
 from waybill.intake.validate import compile_contract, pattern_problems
 from waybill.ops.classification_lint import lint_classification
@@ -39,8 +41,8 @@ _AS_OF_THE_END: Final = re.compile(r"\b\w+\.\w+_as_of\(\s*%\(period_end\)s(::dat
 def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
     """Return the valid contracts, and every problem.
 
-    With a connection, also finds contracts that changed without a new version, and plans the SQL of derived tables and
-    checks in the warehouse.
+    With a connection, also finds contracts that changed without a new version, and versions of feature views that are
+    not what they were built from, and plans the SQL of derived tables and checks in the warehouse.
     """
     contracts, problems, unread = [], [], set()
     for path in sorted((settings().include_dir / "contracts").glob("*/*.yaml")):
@@ -56,7 +58,9 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
                 f"{path}: its domain is {contract.domain!r}, so it belongs in the folder {contract.domain}/"
             )
         problems += [f"{path}: {problem}" for problem in _of_feature(contract)]
-        if connection and is_changed_version(connection, contract):
+        if connection and (changed := _of_version(connection, contract)):
+            problems.append(changed)
+        elif connection and is_changed_version(connection, contract):
             problems.append(
                 f"{path}: has changed since it was applied and is still version {contract.version}: raise the version"
             )
@@ -166,6 +170,19 @@ def _of_feature(contract: Contract) -> list[str]:
     if (contract.load_mode == "feature") != contract.domain.endswith(suffix):
         return [f"feature views have `loadMode: feature` and are in folders named <domain>{suffix}, and only they"]
     return []
+
+
+def _of_version(connection: Connection, contract: Contract) -> str | None:
+    """Return that a version of a feature view has values, and that its SQL or contract is not what they rest on."""
+    if _of_feature(contract) or contract.load_mode != "feature" or not sql_path(contract).is_file():
+        return None
+    try:
+        built_from(connection, FeatureView.of(contract))
+    except NotBuilt:
+        return None
+    except ContractError as error:
+        return str(error)
+    return None
 
 
 def _without_contract(connection: Connection, contracts: Sequence[Contract], unread: Collection[str]) -> list[str]:
