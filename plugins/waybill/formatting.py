@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +26,11 @@ def text(value: Any, decimals: int = 2) -> str:
         is_plain = value == 0 or _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN
         return f"{value:,.{decimals}f}" if is_plain else f"{value:.6g}"
     return f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
+
+
+def iso_or_text(value: Any) -> str:
+    """Return a value that JSON lacks: days and instants as ISO 8601, others as text."""
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def printable(value: str) -> str:

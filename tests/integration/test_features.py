@@ -838,13 +838,20 @@ def test_the_commands_list_read_copy_and_retire(
             "owner": view.contract.owner,
             "entity": ["customer_id"],
             "entities": 5,
-            "newest": "2026-03-31 00:00:00+00:00",
+            "newest": "2026-03-31T00:00:00+00:00",
         }
         assert of_program["features"] == ["spend", "methods"]
         assert '"event_ts": "2026-03-31T00:00:00+00:00"' in run("get", "spend:1", "--key", "customer_id=3")
         assert "has no values" in run("get", "spend:1", "--key", "customer_id=99", code=1)
         assert "no feature view 'spend:7'" in run("get", "spend:7", "--key", "customer_id=3", code=1)
+        for given in ([], ["--key", "customer_id"], ["--key", "customer_id=3", "--key", "customer_id=4"]):
+            assert "spend:1 is found by customer_id: write it like --key customer_id=123" in run(
+                "get", "spend:1", *given, code=1
+            )
+        assert "There is no domain 'nope'" in run("list", "--domain", "nope", code=1)
+        assert "There is no domain 'nope'" in run("get", "spend:1", "--domain", "nope", code=1)
         assert "spend_v2.sql" in run("new-version", "spend:1")
+        assert "spend:2 is a copy of spend:1, and was not changed" in run("new-version", "spend:1", code=1)
         assert "keeps 15 rows" in run("retire", "spend:1")
         assert " retired " in run("list")
 

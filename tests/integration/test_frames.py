@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -73,7 +73,6 @@ def test_a_report_has_exact_decimals(reader: str) -> None:
     amount = next(name for name, kind in found.dtypes.items() if "decimal" in str(kind))
     assert isinstance(found[amount].sum(), Decimal)
     assert len(waybill.read("messaging_report.top_customers")) == len(found)
-    assert waybill.read("messaging_report.top_customers", period="2025-01").shape == (0, len(found.columns))
 
 
 def test_a_dataset_is_read_by_period_and_as_it_was_known(reader: str) -> None:
@@ -88,6 +87,8 @@ def test_a_dataset_is_read_by_period_and_as_it_was_known(reader: str) -> None:
     assert len(waybill.read("messaging.traffic", as_of=date(2026, 3, 1))) == known
     day = waybill.read("messaging.traffic", period="2026-02-10")
     assert set(day["send_date"]) == {date(2026, 2, 10)}
+    assert day.equals(waybill.read("messaging.traffic", period=date(2026, 2, 10)))
+    assert waybill.read("messaging.traffic", period="2025-01").shape == (0, len(day.columns))
     assert len(waybill.read("messaging.customers")) > 0
 
 
@@ -104,7 +105,19 @@ def test_a_waybill_has_files_and_checks() -> None:
     ("call", "message"),
     [
         (lambda: waybill.read("messaging_report.top_customer"), "there is no table 'messaging_report.top_customer'"),
+        (
+            lambda: waybill.read("messaging.nope"),
+            "there is no table 'messaging.nope': known are messaging.channels, messaging.customers",
+        ),
         (lambda: waybill.read("messaging_report.top_customers", period="2026-03-01"), "has the periods month"),
+        (lambda: waybill.read("messaging_report.top_customers", period=date(2026, 3, 1)), "has the periods month"),
+        (
+            lambda: waybill.read("messaging_report.top_customers", period="2025-01"),
+            "top_customers was not built for 2025-01; it was built for 2026-03$",
+        ),
+        (lambda: waybill.read("messaging.traffic", as_of=datetime(2026, 3, 1, 12)), "which is no day"),  # noqa: DTZ001
+        (lambda: waybill.trace("top_customers", date(2026, 3, 1)), "was not built for 2026-03-01"),
+        (lambda: waybill.training_set([1], "customer_orders:1"), "labels are a DataFrame, or the path"),
         (lambda: waybill.read("messaging_report.top_customers", as_of="2026-03-01"), "as_of is for datasets"),
         (lambda: waybill.read("messaging.traffic", as_of="March"), "as_of is 'March', which is no day"),
         (lambda: waybill.read("messaging.customers", period=LAST), "name as_of instead of a period"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -286,8 +287,10 @@ def test_a_view_must_be_as_it_was_built(
     path.write_text(text)
     warehouse.execute("delete from waybill.feature_version")
     warehouse.commit()
-    with pytest.raises(DataError, match="spend:1 has no values: it was not built yet"):
+    with pytest.raises(DataError, match=r"spend:1 has no values: it was not built yet. `waybill plan`"):
         write_set(prepare(file, ["spend:1"]), connect, tmp_path / "set")
+    made = CliRunner().invoke(app, ["features", "training-set", "--entities", str(file), "--views", "spend:1"])
+    assert (made.exit_code, made.output.count("spend:1")) == (1, 1), made.output
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(spend: FeatureView, file: Path, tmp_path: Path) -> None:
@@ -440,5 +443,20 @@ def test_commands_make_and_list_sets(file: Path, tmp_path: Path) -> None:
     listed = run("training-sets", "spend:1")
     assert "march" in listed
     assert "as of now" in listed
-    wrong = CliRunner().invoke(app, ["features", "training-set", "--entities", "no.csv", "--views", "spend:1"])
-    assert (wrong.exit_code, "there is no such file" in wrong.output) == (1, True)
+    printed = make("--name", "march", "--json")
+    assert printed == (folder / "march.json").read_text()
+    for options, message in [
+        (["--entities", "no.csv"], "no.csv: there is no such file"),
+        (["--entities", str(file), "--output", str(file)], f"--output {file}: File exists. Name a folder"),
+        (
+            ["--entities", str(file), "--output", "/proc/x"],
+            "--output /proc/x: .* Name a folder",
+        ),
+        (
+            ["--entities", str(file), "--output", "s3://lake/x"],
+            "is an address.*goes to `training/` in the lake's bucket",
+        ),
+    ]:
+        wrong = CliRunner().invoke(app, ["features", "training-set", "--views", "spend:1", *options])
+        assert (wrong.exit_code, bool(re.search(message, wrong.output))) == (1, True), wrong.output
+    assert not Path("s3:").exists()

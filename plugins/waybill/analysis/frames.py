@@ -33,16 +33,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def read(table: str, *, period: str | None = None, as_of: str | date | None = None) -> pd.DataFrame:
+def read(table: str, *, period: str | date | None = None, as_of: str | date | None = None) -> pd.DataFrame:
     """Return the rows of a table, ordered by their key.
 
     Args:
         table: a report, dataset, derived table or version of a feature view: `billing_report.top_customers`.
-        period: only the rows of a month, week or day, such as `2026-03`, `2026-W13` or `2026-03-31`.
+        period: only the rows of a month, week or day, such as `2026-03`, `2026-W13` or `2026-03-31`. A date is a day.
         as_of: only for datasets: the rows as they were known just before this day.
 
     Raises:
-        DataError: the table is unknown, was not loaded, or has no such periods; the warehouse does not answer.
+        DataError: the table is unknown, was not loaded, has no such periods, or was not built for the period; the
+            warehouse does not answer.
         SettingsError: the address of the reader, or the key of the pseudonyms, is missing.
     """
     contract = _contract(table)
@@ -50,7 +51,10 @@ def read(table: str, *, period: str | None = None, as_of: str | date | None = No
     rows = sql.SQL("from {} as r {} order by {}").format(source, condition, columns_sql(contract.row_key, "r"))
     with _reader() as connection, connection.transaction():
         _check_exists(connection, contract)
-        return _frame(arrow_tables(copy_csv(connection, contract, rows), parquet_schema(contract)))
+        found = _frame(arrow_tables(copy_csv(connection, contract, rows), parquet_schema(contract)))
+        if found.empty and period is not None and not contract.is_dataset:
+            provenance.refuse_unbuilt(connection, contract.table, Period.named(str(period)))
+        return found
 
 
 def training_set(
@@ -107,7 +111,7 @@ class Trace:
         )
 
 
-def trace(report: str, period: str | None = None) -> Trace:
+def trace(report: str, period: str | date | None = None) -> Trace:
     """Return the waybill of a report for a period, by default for the newest one.
 
     Raises:
@@ -118,7 +122,7 @@ def trace(report: str, period: str | None = None) -> Trace:
 
     with _reader() as connection, connection.transaction():
         table = provenance.built_report(connection, report)
-        wanted = Period.named(period) if period else provenance.newest_period(connection, table)
+        wanted = Period.named(str(period)) if period else provenance.newest_period(connection, table)
         found = provenance.trace(connection, table, wanted)
     facts = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "is_outdated")
     return Trace(
@@ -143,16 +147,16 @@ def _source(contract: Contract, as_of: str | date | None) -> sql.Composable:
     if not contract.is_dataset:
         raise DataError(f"{contract.table} is computed: as_of is for datasets. Name a period instead.")
     try:
-        day = as_of if isinstance(as_of, date) else date.fromisoformat(as_of)
+        day = date.fromisoformat(str(as_of))
     except ValueError:
         raise DataError(f"as_of is {as_of!r}, which is no day; write it like 2026-03-31") from None
     return sql.SQL("{}({})").format(as_of_function(contract), sql.Literal(day))
 
 
-def _condition(contract: Contract, key: str | None) -> sql.Composable:
+def _condition(contract: Contract, key: str | date | None) -> sql.Composable:
     if key is None:
         return sql.SQL("")
-    period = Period.named(key)
+    period = Period.named(str(key))
     if not contract.is_dataset:
         if period.cadence not in contract.cadences:
             lengths = in_series([*contract.cadences], "or")

@@ -21,6 +21,27 @@ Rotate = Annotated[list[str] | None, typer.Option(help="Key of Airflow's secret 
 Limit = Annotated[int, typer.Option(help="Largest number of entries to list.", min=1, max=LARGEST_INTEGER)]
 
 
+def local_folder(path: Path, option: str, otherwise: str) -> Path:
+    """Create the folder of an option before the work begins, and return it.
+
+    `otherwise` says what is done without the option. Raises `DataError` if no files can be written there.
+    """
+    import re
+    import tempfile
+
+    from waybill.errors import DataError
+
+    where = f"Name a folder of this machine that you may write, or leave {option} out: {otherwise}."
+    if re.match("[A-Za-z0-9]+:/", str(path)):
+        raise DataError(f"{option} {path} is an address. {where}")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise DataError(f"{option} {path}: {error.strerror}. {where}") from None
+
+
 def datasets_of(domain: str) -> dict[str, Contract]:
     """Return the datasets of a domain by name. Raises `DataError` if there are none."""
     from waybill.contracts import load_all, load_domain

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from waybill.cli.arguments import local_folder
 from waybill.cli.contracts import contract_app
 from waybill.cli.terminal import messages, print_line, report_errors
 
@@ -42,6 +43,8 @@ def contract_export(
     from waybill.outputs.datacontract_cli import convert
     from waybill.period import Period
 
+    if folder:
+        local_folder(folder, "--folder", "a single table is printed")
     contracts, periods = _chosen(tables or []), [Period.named(one) for one in period or []]
     if folder is None and len(contracts) > 1:
         raise CommandFailed(f"{len(contracts)} tables need a folder: add --folder")
@@ -56,7 +59,6 @@ def contract_export(
         if folder is None:
             print(text, end="" if text.endswith("\n") else "\n")
             continue
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{contract.table}{suffix}"
         path.write_text(text, encoding="utf-8")
         print_line(str(path))

@@ -26,14 +26,21 @@ def features_list(
 ) -> None:
     """List the versions of feature views, with their owners, entities and newest values."""
     from waybill.cli import tables
-    from waybill.contracts.domains import domain_names
+    from waybill.contracts.domains import domain_names, load_manifest
     from waybill.features.versions import version_states
+    from waybill.formatting import iso_or_text
     from waybill.warehouse.connection import connect
 
+    if domain:
+        load_manifest(domain)  # an unknown domain is an error
     with connect() as connection:
         found = {one: version_states(connection, one) for one in ([domain] if domain else domain_names())}
     if as_json:
-        print(json.dumps([_as_data(state) for states in found.values() for state in states], default=str, indent=2))
+        print(
+            json.dumps(
+                [_as_data(state) for states in found.values() for state in states], default=iso_or_text, indent=2
+            )
+        )
     elif any(found.values()):
         tables.print_tables(*(tables.versions_table(one, states) for one, states in found.items() if states))
     else:
@@ -69,12 +76,15 @@ def features_get(
     from waybill.contracts.feature_views import find_feature_view
     from waybill.errors import CommandFailed, DataError
     from waybill.features.online import as_json, read_latest
+    from waybill.formatting import in_series
     from waybill.warehouse.connection import connect
 
     found = find_feature_view(view, domain)
-    if wrong := [one for one in key or [] if "=" not in one]:
-        raise DataError(f"{wrong[0]!r} is not a column and a value: write it like {found.entity[0]}=123")
-    entity = {name: value for name, _, value in (one.partition("=") for one in key or [])}
+    pairs = [one.partition("=") for one in key or []]
+    if sorted(name for name, is_given, _ in pairs if is_given) != sorted(found.entity):
+        wanted = " ".join(f"--key {name}=123" for name in found.entity)
+        raise DataError(f"{found.name} is found by {in_series(found.entity)}: write it like {wanted}")
+    entity = {name: value for name, _, value in pairs}
     with connect() as connection, connection.transaction():
         latest = read_latest(connection, found, entity, with_restricted=restricted)
     if latest is None:

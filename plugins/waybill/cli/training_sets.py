@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waybill.cli.arguments import local_folder
 from waybill.cli.features import features_app
 from waybill.cli.terminal import operating_system_user, print_line, print_message, report_errors
 
@@ -43,6 +44,8 @@ def training_set(
     from waybill.features.training_set import prepare
     from waybill.warehouse.connection import connect
 
+    if output:
+        local_folder(output, "--output", "the set goes to `training/` in the lake's bucket")
     wanted = prepare(entities, views, domain=domain, time_column=time_column, as_of_now=as_of_now)
     _warn_of_unbuilt(wanted)
     s3 = boto3.client("s3")
@@ -50,18 +53,24 @@ def training_set(
     by = operating_system_user()
     stored = store(wanted, connect, by, name=name, target=output or s3, catalog=catalog)
     if as_json:
-        print(json.dumps(stored.manifest, indent=2))
+        print(json.dumps(stored.manifest, indent=2, ensure_ascii=False))
         return
     _print(stored)
 
 
 def _warn_of_unbuilt(wanted: TrainingSet) -> None:
-    """Warn of delivered periods without values: after the first set of a version, they are no history any more."""
+    """Warn of delivered periods without values: after the first set of a version, they are no history any more.
+
+    Raises `NotBuilt` for a version that was never built, and `ContractError` for one whose files have changed since.
+    """
+    from waybill.derived.feature import built_from
     from waybill.derived.refresh_features import unbuilt_periods
     from waybill.formatting import count, some_of
     from waybill.warehouse.connection import connect
 
     with connect() as connection:
+        for view in wanted.join.views:
+            built_from(connection, view)
         found = [(view, unbuilt_periods(connection, view)) for view in wanted.join.views]
     for view, periods in found:
         if periods:
@@ -109,13 +118,14 @@ def training_sets(
     from waybill.cli import tables
     from waybill.contracts.feature_views import find_feature_view
     from waybill.features.stored_sets import stored_sets
+    from waybill.formatting import iso_or_text
     from waybill.warehouse.connection import connect
 
     table = find_feature_view(view, domain).table if view else None
     with connect() as connection:
         found = stored_sets(connection, table=table, with_deleted=deleted)
     if as_json:
-        print(json.dumps([asdict(one) for one in found], default=str, indent=2))
+        print(json.dumps([asdict(one) for one in found], default=iso_or_text, indent=2))
     elif found:
         tables.print_tables(tables.training_sets(found))
     else:

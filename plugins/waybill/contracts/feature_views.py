@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from waybill.contracts.contract import FEATURE_VERSION, Column, Contract, ContractError
-from waybill.contracts.domains import domain_names
+from waybill.contracts.domains import domain_names, load_manifest
 from waybill.contracts.locations import feature_schema
 from waybill.contracts.odcs import load_domain
+from waybill.formatting import in_series
 
 EVENT_TS = "event_ts"
 """The column with the instant from which a value holds."""
@@ -85,12 +86,14 @@ def feature_views(domain: str) -> list[FeatureView]:
 def find_feature_view(name: str, domain: str | None = None) -> FeatureView:
     """Return the version of a name such as `payer_spend:1`, in any domain or in one.
 
-    Raises `ContractError` for an unknown name, and for one that several domains have.
+    Raises `ContractError` for an unknown name or domain, and for a name that several domains have.
     """
+    if domain:
+        load_manifest(domain)
     views = {one: feature_views(one) for one in ([domain] if domain else domain_names())}
     found = {one: view for one, of_domain in views.items() for view in of_domain if view.name == name}
     if len(found) > 1:
-        raise ContractError(f"several domains have {name}: name one of {', '.join(found)} with --domain")
+        raise ContractError(f"several domains have {name}: name the domain, {in_series([*found], 'or')}")
     if not found:
         known = ", ".join(view.name for of_domain in views.values() for view in of_domain) or "none"
         where = f"the domain {domain}" if domain else "the project"

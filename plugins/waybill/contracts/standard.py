@@ -380,12 +380,18 @@ def place_of(kind: str, name: str, parent: Mapping[str, Any], value: object) -> 
 
 
 def likeliest(name: str, known: frozenset[str] | set[str]) -> str:
-    """Return `did you mean x?` for a name similar to a known one, else the list of known names."""
-    if near := get_close_matches(name, sorted(known), n=1, cutoff=0.6):
-        return f"did you mean `{near[0]}`?"
+    """Return `did you mean x?` for a name similar to a known one, else the list of known names.
+
+    In names such as `schema.table`, the tables must be similar, too. The list has those of the schema if it is known.
+    """
+    schema, dot, table = name.rpartition(".")
+    for near in get_close_matches(name, sorted(known), cutoff=0.6):
+        if get_close_matches(table, [near.rpartition(".")[2]], cutoff=0.6):
+            return f"did you mean `{near}`?"
     if same := [one for one in sorted(known) if one.lower() == name.lower()]:
         return f"did you mean `{same[0]}`?"
-    return f"known are {', '.join(sorted(known))}" if known else "there are none"
+    of_schema = {one for one in known if one.startswith(f"{schema}{dot}")}
+    return f"known are {', '.join(sorted(of_schema or known))}" if known else "there are none"
 
 
 def unread_properties(document: Mapping[str, Any], kind: str = "contract", steps: Steps = ()) -> Iterator[Problem]:

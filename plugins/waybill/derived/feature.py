@@ -92,7 +92,9 @@ def built_from(connection: Connection, view: FeatureView) -> BuiltFrom:
         "select sql_sha256, contract_sha256 from waybill.feature_version where feature_table = %s", (view.table,)
     ).fetchone()
     if row is None:
-        raise NotBuilt(f"{view.name} has no values: it was not built yet")
+        raise NotBuilt(
+            f"{view.name} has no values: it was not built yet. `waybill plan` prints the run that builds it."
+        )
     if changed := _changed_files(connection, view, read_sql(sql_path(view.contract)), row[0], row[1]):
         if _has_values(connection, view):
             raise _has_changed(view, changed)

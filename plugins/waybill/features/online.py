@@ -15,6 +15,7 @@ from waybill.contracts.classification import restricted_names
 from waybill.contracts.feature_views import EVENT_TS, FeatureView
 from waybill.derived.feature import NotBuilt, built_from
 from waybill.errors import DataError
+from waybill.formatting import iso_or_text
 from waybill.warehouse.feature_tables import relation_named
 from waybill.warehouse.schema import columns_sql
 
@@ -43,7 +44,9 @@ def read_latest(
     its files have changed since it has values.
     """
     if entity.keys() != {*view.entity}:
-        raise DataError(f"{view.name} is found by {', '.join(view.entity)}, not by {', '.join(entity) or 'nothing'}")
+        raise DataError(
+            f"{view.name} is found by {', '.join(view.entity)}, and not by {', '.join(entity) or 'no column'}"
+        )
     hidden = set() if with_restricted else restricted_names(view.contract)
     columns = {column.name: column for column in view.contract.columns}
     features = [column.name for column in view.features if column.name not in hidden]
@@ -89,8 +92,8 @@ def as_json(view: FeatureView, found: Latest, indent: int | None = None) -> str:
     content = {
         "view": view.name,
         "entity": found.entity,
-        "event_ts": found.event_ts.isoformat(),
+        "event_ts": found.event_ts,
         "is_expired": found.is_expired,
         "features": found.values,
     }
-    return json.dumps(content, indent=indent, default=str, ensure_ascii=False)
+    return json.dumps(content, indent=indent, default=iso_or_text, ensure_ascii=False)

@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -143,7 +143,7 @@ def store(
                 location = _write_to_bucket(target, catalog, wanted, found, file)
             _register(connection, wanted, found, location, by)
             [stored] = stored_sets(connection, name=name)
-            return stored
+            return replace(stored, manifest=found)  # jsonb has another order
 
 
 @contextmanager

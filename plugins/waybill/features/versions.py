@@ -13,7 +13,7 @@ from waybill.contracts.feature_views import FeatureView, feature_views
 from waybill.contracts.locations import domain_of
 from waybill.contracts.odcs import contract_path, sql_path
 from waybill.errors import DataError
-from waybill.formatting import count
+from waybill.formatting import count, in_series
 from waybill.warehouse.connection import one_row
 from waybill.warehouse.feature_tables import drop_tables, lock_exclusive, lock_sets, refuse_used, relation_named
 
@@ -53,27 +53,41 @@ def version_states(connection: Connection, domain: str) -> list[VersionState]:
 def new_version(view: FeatureView) -> tuple[Path, Path]:
     """Copy the contract and the SQL of a version as those of the next one, and return the new files.
 
-    Names of the version in both texts become those of the next one. Raises `DataError` if the version has no SQL file.
+    Names of the version in both texts become those of the next one. Raises `DataError` if the version has no SQL file,
+    and if the newest version is such a copy and was not changed.
     """
     domain = domain_of(view.contract.domain)
-    number = max(one.version for one in feature_views(domain) if one.view == view.view) + 1
-    name = f"{view.view}_v{number}"
+    newest = max((one for one in feature_views(domain) if one.view == view.view), key=lambda one: one.version)
     pair = contract_path(view.table), sql_path(view.contract)
     if missing := [path for path in pair if not path.is_file()]:
         raise DataError(f"{missing[0]}: no such file; a version of a feature view has a contract and an SQL file")
-    written = []
-    for path in pair:
-        text = re.sub(rf"\b{re.escape(view.contract.name)}(?=\b|_log\b|_latest\b)", name, path.read_text("utf-8"))
-        if path.suffix == ".yaml":
-            text = re.sub(r"(?m)^version: .*$", f"version: {number}.0.0", text, count=1)
-        target = path.with_name(f"{name}{path.suffix}")
+    former = _copies(view, pair, newest.version)
+    if newest != view and all(path.is_file() and path.read_text("utf-8") == text for path, text in former.items()):
+        raise DataError(
+            f"{newest.name} is a copy of {view.name}, and was not changed: change {in_series([*map(str, former)])}. If "
+            f"it has values, run `waybill features new-version {newest.name}`."
+        )
+    copies = _copies(view, pair, newest.version + 1)
+    for target, text in copies.items():
         try:
             with target.open("x", encoding="utf-8") as file:
                 file.write(text)
         except FileExistsError:
             raise DataError(f"{target}: exists already; a new version overwrites no file") from None
-        written.append(target)
-    return written[0], written[1]
+    contract, query = copies
+    return contract, query
+
+
+def _copies(view: FeatureView, pair: tuple[Path, Path], number: int) -> dict[Path, str]:
+    """Return the files of a version, and their texts, as copies of the contract and the SQL of another one."""
+    name = f"{view.view}_v{number}"
+    found = {}
+    for path in pair:
+        text = re.sub(rf"\b{re.escape(view.contract.name)}(?=\b|_log\b|_latest\b)", name, path.read_text("utf-8"))
+        if path.suffix == ".yaml":
+            text = re.sub(r"(?m)^version: .*$", f"version: {number}.0.0", text, count=1)
+        found[path.with_name(f"{name}{path.suffix}")] = text
+    return found
 
 
 def retire(connection: Connection, view: FeatureView, by: str, *, is_forced: bool = False) -> str:

@@ -105,7 +105,7 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
     ).format(heads)
     head = cursor.execute(query, {"name": report, "cadence": period.cadence, "period": period.start}).fetchone()
     if head is None:
-        raise DataError(f"{report} was not built for {period}; {_builds(connection, report)}")
+        raise _not_built(connection, report, period)
     files = cursor.execute(
         "select file_id, dataset, period, bucket, object_key, version_id, sha256, rows_in, inserted, updated, "
         "unchanged, rejected, duplicate, stale, filtered, ignored_lines, contract_version, loaded_at, array("
@@ -146,6 +146,20 @@ def trace(connection: Connection, report: str, period: Period, heads: sql.Compos
         forgotten=_forgotten(connection, head["report"], domain, head["built_at"]),
         **values,
     )
+
+
+def refuse_unbuilt(connection: Connection, report: str, period: Period) -> None:
+    """Raise `DataError` with the periods that were built if a table was not built for a period."""
+    row = connection.execute(
+        "select from waybill.publication where (report, cadence, period) = (%s, %s, %s)",
+        (report, period.cadence, period.start),
+    ).fetchone()
+    if row is None:
+        raise _not_built(connection, report, period)
+
+
+def _not_built(connection: Connection, report: str, period: Period) -> DataError:
+    return DataError(f"{report} was not built for {period}; {_builds(connection, report)}")
 
 
 def built_report(connection: Connection, name: str, domain: str | None = None) -> str:
