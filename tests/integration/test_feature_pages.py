@@ -95,9 +95,9 @@ def test_page_names_every_version_and_feature(landed: Landing, orders: FeatureVi
               name, views, is_as_of_now, location, row_count, labels_sha256, content_sha256, manifest, code_version,
               created_by
             )
-            values (%s, %s, false, 's3://lake/set.parquet', 1, '', '', '{}', 'test', 'ada')
+            values (%s, %s, %s, 's3://lake/set.parquet', 1, '', '', '{}', 'test', 'ada')
             """,
-            (f"churn {number} <b>", [orders.table]),
+            (f"churn {number} <b>", [orders.table], number == 6),
         )
     landed.connection.execute(
         """
@@ -109,6 +109,14 @@ def test_page_names_every_version_and_feature(landed: Landing, orders: FeatureVi
         """,
         ([orders.table],),
     )
+    landed.connection.execute(
+        """
+        insert into waybill.feature_version (
+          feature_table, view, version, sql_sha256, contract_sha256, retired_at, retired_by
+        )
+        values ('shop_feature.gone_v1', 'gone', 1, '', '', '2026-03-01', 'ada')
+        """
+    )
     body = client.get("/operations/features.html?domain=shop").text
     page = Page(body)
     check_inert(page)
@@ -117,11 +125,15 @@ def test_page_names_every_version_and_feature(landed: Landing, orders: FeatureVi
         assert name in text
     assert "customer_revenue:1" not in text
     assert "Owner shop analytics Entity customer_id Newest values 2026-04-01 00:00 Rows 400" in text
-    assert "churn 6 <b>, churn 5 <b>, churn 4 <b>, churn 3 <b>, churn 2 <b> and 2 others" in text
+    today = datetime.now(UTC).date()
+    listed = " ".join(f"churn {number} <b>, {today}, as known" for number in (5, 4, 3, 2))
+    assert f"Training sets churn 6 <b>, {today}, as of now {listed} and 2 others" in text
+    assert "#customer_orders_v1" in page.links
+    assert "gone:1, retired on 2026-03-01" in text
     assert "<b>" not in body
     assert "warning customer_orders_v1_spend_90_days_drift is 0.7, must be <= 0.25" in text
     assert "spend_90_days Spend in 90 days numeric(18,2) € 0.00 % 0.70 0.70 drifted" in text.replace("\xa0", " ")
-    assert text.count("not built yet") == 3
+    assert text.count("not built yet") == 2 * 3  # in the list of versions, too
     meters = [tag for tag, _ in page.tags if tag == "meter"]
     assert len(meters) == len(orders.features)
     assert "lineage.html?table=shop_feature.customer_orders_v1&column=orders_7_days&domain=shop" in page.links

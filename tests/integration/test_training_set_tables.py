@@ -403,7 +403,9 @@ def test_a_deleted_set_leaves_its_record_and_nothing_else(sets: Sets, tmp_path: 
     assert (gone.created_by, gone.content_sha256, gone.lake_table) == ("ann", made.content_sha256, made.lake_table)
     assert sorted(gone.left_locations) == ["/elsewhere/churn-march.parquet", f"{tmp_path}/changed/churn-march.parquet"]
     assert "churn-march" not in run("training-sets").output
-    assert f"deleted by {gone.deleted_by}" in run("training-sets", "--deleted").output
+    assert (
+        f"  deleted {gone.deleted_at:%Y-%m-%d %H:%M} by {gone.deleted_by}\n" in run("training-sets", "--deleted").output
+    )
     with pytest.raises(DataError, match=r"churn-march was deleted by .*, and its name stays taken\. Choose another"):
         sets.make("churn-march")
     with pytest.raises(DataError, match="there is no training set nobody"):

@@ -441,8 +441,9 @@ def test_commands_make_and_list_sets(file: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["march.json", "march.parquet"]
     assert "0 rows of 6 have other values than in the set as known" in make("--name", "now", "--as-of-now")
     listed = run("training-sets", "spend:1")
-    assert "march" in listed
-    assert "as of now" in listed
+    for line in ("march: 6 rows as known, made ", "now: 6 rows as of now, made ", f"  file:  {folder}/march.parquet"):
+        assert f"\n{line}" in f"\n{listed}"
+    assert listed.count("\n  views: spend:1\n") == 2
     printed = make("--name", "march", "--json")
     assert printed == (folder / "march.json").read_text()
     for options, message in [

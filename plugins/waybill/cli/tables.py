@@ -22,7 +22,6 @@ from waybill.period import Period
 
 if TYPE_CHECKING:
     from waybill.drafts.table import DraftTable
-    from waybill.features.stored_sets import StoredSet
     from waybill.features.versions import VersionState
     from waybill.intake.conflicts import Version
     from waybill.intake.dry_run import FileDryRun
@@ -383,34 +382,6 @@ def draft_table(draft: DraftTable) -> Table:
             text(doubts) if doubts else "",
         )
     return table
-
-
-def training_sets(sets: Sequence[StoredSet]) -> Table:
-    """Return training sets with their views and where they are."""
-    table = _table(
-        "Training sets",
-        [
-            ("name", False),
-            ("views", False),
-            ("rows", True),
-            ("mode", False),
-            ("made", False),
-            ("by", False),
-            ("file, table", False),
-        ],
-    )
-    for one in sets:
-        views = ", ".join(view["name"] for view in one.manifest["views"])
-        made = f"{one.created_at:%Y-%m-%d %H:%M}"
-        row = (Text(one.name), Text(views), text(one.row_count), one.manifest["mode"], made, Text(one.created_by))
-        table.add_row(*row, Text(_place_of(one)))
-    return table
-
-
-def _place_of(one: StoredSet) -> str:
-    if one.deleted_at:
-        return f"deleted by {one.deleted_by} on {one.deleted_at:%Y-%m-%d %H:%M}"
-    return f"{one.location}, {one.lake_table}" if one.lake_table else one.location
 
 
 def versions_table(domain: str, states: Sequence[VersionState]) -> Table:

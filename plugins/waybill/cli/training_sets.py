@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from textwrap import fill
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from waybill.features.deleted_sets import Deletion
     from waybill.features.stored_sets import StoredSet
     from waybill.features.training_set import TrainingSet
+
+_WIDTH: Final = 80
+"""Of lines that are broken between words."""
 
 
 @features_app.command("training-set")
@@ -95,9 +99,10 @@ def _print(stored: StoredSet) -> None:
         print_line(f"  {view['name']}: {count(stored.row_count - missing, 'row')} with a value, {missing:,} without")
     if "leak" in manifest:
         rows = manifest["leak"]["rows"]
+        print_message(fill(manifest["leak"]["warning"], _WIDTH), "yellow")
         print_message(
-            f"{manifest['leak']['warning']} {count(rows, 'row')} of {stored.row_count:,} have other values than in "
-            "the set as known; the manifest names them.",
+            f"{count(rows, 'row')} of {stored.row_count:,} have other values than in the set as known; the manifest "
+            "names them.",
             "yellow",
         )
 
@@ -115,7 +120,6 @@ def training_sets(
     """List the training sets that were made, newest first."""
     from dataclasses import asdict
 
-    from waybill.cli import tables
     from waybill.contracts.feature_views import find_feature_view
     from waybill.features.stored_sets import stored_sets
     from waybill.formatting import iso_or_text
@@ -127,9 +131,24 @@ def training_sets(
     if as_json:
         print(json.dumps([asdict(one) for one in found], default=iso_or_text, indent=2))
     elif found:
-        tables.print_tables(tables.training_sets(found))
+        print_line("\n\n".join(map(_described, found)))
     else:
         print_line(f"No training set{f' of {view}' if view else ''} was made.")
+
+
+def _described(one: StoredSet) -> str:
+    """Return what a set is and where it is, one fact a line: addresses are too long for columns."""
+    from waybill.formatting import count
+
+    made = f"made {one.created_at:%Y-%m-%d %H:%M} by {one.created_by}"
+    lines = [f"{one.name}: {count(one.row_count, 'row')} {one.manifest['mode']}, {made}"]
+    if one.deleted_at:
+        lines.append(f"  deleted {one.deleted_at:%Y-%m-%d %H:%M} by {one.deleted_by}")
+    else:
+        lines.append(f"  file:  {one.location}")
+        lines += [f"  table: {one.lake_table}"] if one.lake_table else []
+    views = ", ".join(view["name"] for view in one.manifest["views"])
+    return "\n".join([*lines, fill(views, _WIDTH, initial_indent="  views: ", subsequent_indent=" " * 9)])
 
 
 @features_app.command("delete-set")

@@ -126,9 +126,9 @@ def plan(connection: Connection, name: str, *, is_forced: bool = False) -> Retir
     )
     drops.append(f"{count(checks, 'result')} of checks")
     if view and (sets := training_sets(connection, view)):
-        drops.append(
-            f"what {count(len(sets), 'training set')} {'was' if len(sets) == 1 else 'were'} made from: {some_of(sets)}"
-        )
+        were = "was" if len(sets) == 1 else "were"
+        names = some_of([one.name for one in sets])
+        drops.append(f"what {count(len(sets), 'training set')} {were} made from: {names}")
     if shards:
         drops.append(
             f"what was counted of its stream, with {count(events, 'event')} that no file has yet "

@@ -34,7 +34,7 @@ from waybill.views.live.content import SHARD_HEADINGS, Content, milliseconds
 from waybill.views.operations.anomalies import AnomalyChart
 from waybill.views.operations.attention import LISTED
 from waybill.views.operations.difference import Difference
-from waybill.views.operations.features import NOTABLE, FeatureState
+from waybill.views.operations.features import NOTABLE, FeatureState, Gone
 from waybill.views.operations.incident_pages import CLOSED, IncidentDetails
 from waybill.views.operations.incident_pages import STATES as INCIDENT_STATES
 from waybill.views.operations.lineage import LineagePage
@@ -262,13 +262,14 @@ def lineage(scope: Scope, dag_id: str | None, found: LineagePage, *, with_rows: 
     )
 
 
-def features(scope: Scope, dag_id: str | None, found: Sequence[FeatureState]) -> str:
+def features(scope: Scope, dag_id: str | None, found: Sequence[FeatureState], gone: Sequence[Gone]) -> str:
     """Return the page of feature views."""
     return _render(
         "features.html",
         section="features",
         **_around(scope, dag_id),
         found=found,
+        gone=gone,
         notable=NOTABLE,
         docs_url=(settings().docs_url or "").rstrip("/"),
     )

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from psycopg import Connection, sql
@@ -105,22 +107,32 @@ def lock_sets(connection: Connection, views: Iterable[FeatureView], *, is_shared
         connection.execute(statement, (f"training sets {table}",))
 
 
-def training_sets(connection: Connection, view: FeatureView) -> list[str]:
-    """Return the names of the training sets that rest on a version, newest first, without those that were deleted."""
+@dataclass(frozen=True)
+class UsingSet:
+    """A training set that rests on a version."""
+
+    name: str
+    created_at: datetime
+    is_as_of_now: bool
+
+
+def training_sets(connection: Connection, view: FeatureView) -> list[UsingSet]:
+    """Return the training sets that rest on a version, newest first, without those that were deleted."""
     rows = connection.execute(
-        "select name from waybill.training_set where views @> array[%s::text] and deleted_at is null "
-        "order by training_set_id desc",
+        "select name, created_at, is_as_of_now from waybill.training_set "
+        "where views @> array[%s::text] and deleted_at is null order by training_set_id desc",
         (view.table,),
-    ).fetchall()
-    return [name for (name,) in rows]
+    )
+    return [UsingSet(*row) for row in rows]
 
 
 def refuse_used(connection: Connection, view: FeatureView, consequence: str) -> None:
     """Raise `DataError` if registered training sets rest on a version. `consequence` tells what they lose."""
     if sets := training_sets(connection, view):
         rest = "rests" if len(sets) == 1 else "rest"
+        names = some_of([one.name for one in sets])
         raise DataError(
-            f"{count(len(sets), 'training set')} {rest} on {view.name}: {some_of(sets)}. {consequence} Retire it with "
+            f"{count(len(sets), 'training set')} {rest} on {view.name}: {names}. {consequence} Retire it with "
             "--force if none of them is in use."
         )
 

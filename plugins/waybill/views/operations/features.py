@@ -12,13 +12,14 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Column
 from waybill.contracts.feature_views import EVENT_TS, FeatureView, feature_views
+from waybill.contracts.locations import feature_schema
 from waybill.formatting import length
 from waybill.period import Period
 from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.operations.freshness import distance
 from waybill.views.operations.scope import Scope
-from waybill.warehouse.feature_tables import training_sets
+from waybill.warehouse.feature_tables import UsingSet, training_sets
 from waybill.warehouse.schema import relation
 
 NOTABLE: Final = 0.1
@@ -62,6 +63,15 @@ class FailedCheck:
 
 
 @dataclass(frozen=True)
+class Gone:
+    """A version that was built, and whose files are no longer in the project."""
+
+    name: str
+    """Like `payer_spend:1`."""
+    retired_at: datetime | None
+
+
+@dataclass(frozen=True)
 class FeatureState:
     """A version of a feature view, as the warehouse has it."""
 
@@ -79,8 +89,8 @@ class FeatureState:
     features: tuple[Feature, ...]
     failed: tuple[FailedCheck, ...]
     """Checks of the newest period."""
-    training_sets: tuple[str, ...]
-    """The names of those that use the version, newest first."""
+    training_sets: tuple[UsingSet, ...]
+    """Those that use the version, newest first."""
 
     @property
     def ttl(self) -> str:
@@ -117,12 +127,25 @@ from waybill.check_result
 where subject = %(table)s and period = %(period)s and not passed
 order by severity, check_name
 """
+_GONE: Final = """
+select view || ':' || version, retired_at
+from waybill.feature_version
+where split_part(feature_table, '.', 1) = any(%(schemas)s) and feature_table <> all(%(tables)s)
+order by feature_table
+"""
 
 
 def feature_states(connection: Connection, scope: Scope, now: datetime) -> list[FeatureState]:
     """Return the versions of the feature views of a scope, those in use first, then by domain, view and version."""
     found = [_state(connection, view, now) for domain in scope.domains for view in feature_views(domain)]
     return sorted(found, key=lambda one: one.retired_at is not None)
+
+
+def gone_versions(connection: Connection, scope: Scope) -> list[Gone]:
+    """Return the versions of a scope that were built, and whose files are no longer in the project."""
+    tables = [view.table for domain in scope.domains for view in feature_views(domain)]
+    wanted = {"schemas": [feature_schema(domain) for domain in scope.domains], "tables": tables}
+    return [Gone(*row) for row in connection.execute(_GONE, wanted)]
 
 
 def _state(connection: Connection, view: FeatureView, now: datetime) -> FeatureState:
