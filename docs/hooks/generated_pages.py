@@ -12,6 +12,7 @@ import dags
 import domains
 import tables
 import variables
+import views_of_features
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -29,6 +30,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/settings.md": variables.page(),
         "reference/dags.md": dags.page(),
         "reference/domains.md": domains.page(),
+        "reference/feature-views.md": views_of_features.page(),
         **tables.pages(),
     }
     for path, text in pages.items():

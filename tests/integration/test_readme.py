@@ -22,6 +22,7 @@ from waybill.contracts import load_domain
 from waybill.contracts.domains import queue_url
 from waybill.contracts.locations import report_schema, star_schema
 from waybill.derived.refresh import refresh
+from waybill.derived.refresh_features import refresh_features
 from waybill.intake.ingest import ingest, ingest_arrived
 from waybill.outputs.iceberg_tables import open_catalog
 from waybill.outputs.lake import write_changed_days
@@ -100,6 +101,7 @@ def derive(connection: psycopg.Connection, domain: str) -> None:
     """Build what is out of date, as the domain's DAG does."""
     for schema in (star_schema(domain), report_schema(domain)):
         refresh(connection, domain, schema, RUN)
+    refresh_features(connection, domain, RUN)
 
 
 def publish(connection: psycopg.Connection, domain: str) -> None:
@@ -182,6 +184,27 @@ def test_every_target_of_make_is_there() -> None:
     assert {line.split()[1] for line in commands("make")} <= set(targets)
 
 
+def test_labels_and_training_set_of_the_page_about_them(environment: dict[str, str], tmp_path: Path) -> None:
+    page = (PROJECT_ROOT / "docs/do/training-sets.md").read_text()
+    [query] = re.findall(r'(?s)\$ psql --csv -c "(.*?)" > labels.csv', page)
+    [command] = re.findall(r"(?m)^\$ (waybill features training-set .*\\\n.*)$", page)
+    query = query.replace("current_date - 7", "current_date - 1")  # there are three days
+    file = tmp_path / "labels.csv"
+    with (
+        connect(environment["AIRFLOW_CONN_WAYBILL_WAREHOUSE"]) as connection,
+        connection.cursor().copy(f"copy ({query}) to stdout (format csv, header)") as rows,
+        file.open("wb") as out,
+    ):
+        out.writelines(rows)
+    done = shell(f"{command.replace('labels.csv', str(file))} --output {tmp_path}", environment)
+    assert done.returncode == 0, done.stderr
+    labels = len(file.read_text().splitlines()) - 1
+    assert labels > 10
+    assert f"buys-again: {labels} rows as known, in {tmp_path}/buys-again.parquet\n" in done.stdout
+    [with_values] = re.findall(r"customer_orders:1: (\d+) rows with a value", done.stdout)
+    assert int(with_values) > labels / 2
+
+
 def test_the_last_screen_of_the_demo_is_short_and_right(
     environment: dict[str, str], stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,6 +228,11 @@ def test_the_last_screen_of_the_demo_is_short_and_right(
         )
     screen = capsys.readouterr().out
     assert best
+    [command] = re.findall(r"(?m)^  (waybill features get \S+ --key \S+) ", screen)
+    done = shell(command, environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["features"]["spend_90_days"]
+    assert re.search(rf"(?m)^  buckets +{settings().raw_bucket}, .*, {settings().lake_bucket} *$", screen)
     assert len(screen.splitlines()) <= 38  # two more say how long it took
     assert max(map(len, screen.splitlines())) <= 160
     assert f"{best[0]}, " in screen

@@ -16,6 +16,8 @@ import typer.main
 
 from waybill.cli import app
 from waybill.contracts import load_all
+from waybill.contracts.domains import domain_names
+from waybill.contracts.feature_views import feature_views
 from waybill.intake.ledger import COUNTS
 from waybill.ops.alerts import MessageKind
 from waybill.settings import PREFIX, PROJECT_ROOT, Settings
@@ -48,6 +50,17 @@ def test_the_site_lists_every_dag(site: Path) -> None:
     assert re.findall(
         r'<tr>\s*<td><a href="#\w+"><code>(\w+)</code>', (site / "reference/dags/index.html").read_text()
     ) == sorted(ids)
+
+
+def test_the_site_lists_every_feature_view_with_its_features(site: Path) -> None:
+    text = (site / "reference/feature-views/index.html").read_text()
+    views = [view for domain in domain_names() for view in feature_views(domain)]
+    assert len(views) >= 5
+    for view in views:
+        assert re.search(
+            rf"<code>{view.name}</code></a></td>(\s*<td>.*</td>){{2}}\s*<td>{len(view.features)}</td>", text
+        )
+        assert [column.name for column in view.features if f"<code>{column.name}</code>" not in text] == []
 
 
 def test_the_site_lists_every_setting(site: Path) -> None:

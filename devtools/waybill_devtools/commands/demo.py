@@ -126,12 +126,33 @@ def print_screen(connection: Connection, stack: Stack, outcomes: Sequence[Outcom
     print_tables(_books(connection, outcomes), _answers(connection, latest), console=console)
     console.print(addresses(stack), highlight=False)
     print_line("\nTry next, after `. ./activate`:")
-    for command, purpose in (
+    commands = [
         (f"waybill books {day} {day} --domain shop", "the books of each dataset, and what is missing"),
         (f"waybill trace top_customers {month}", "the files, rows, checks and code of a report"),
         ("waybill quarantine traffic", "rejected rows and their reasons"),
-    ):
-        print_line(f"  {command:50} {purpose}")
+        *_features_of_somebody(connection),
+    ]
+    for command, purpose in commands:
+        print_line(f"  {command:63} {purpose}")
+
+
+def _features_of_somebody(connection: Connection) -> list[tuple[str, str]]:
+    """Return a command that prints values, and its purpose; nothing if the features were not built."""
+    from psycopg import sql
+
+    from waybill.warehouse.connection import table_exists
+
+    newest = sql.Identifier("shop_feature", "customer_orders_v1_latest")
+    if not table_exists(connection, newest):
+        return []
+    query = sql.SQL("select customer_id from {} order by event_ts desc, customer_id limit 1").format(newest)
+    return [
+        (
+            f"waybill features get customer_orders:1 --key customer_id={customer_id}",
+            "the values of a customer for models",
+        )
+        for (customer_id,) in connection.execute(query)
+    ]
 
 
 def _done(outcome: Outcome) -> str:

@@ -91,7 +91,8 @@ def addresses(stack: Stack, *, with_airflow: bool = True) -> Table:
         if service.name == "postgres":
             table.add_row("Warehouse", f"{service.address}   psql, after `. ./activate`")
         elif service.name == "s3":
-            buckets = f"{settings().raw_bucket} and {settings().reports_bucket}"
-            table.add_row("S3", f"http://{service.address}   buckets {buckets}")
+            table.add_row("S3", f"http://{service.address}")
+            buckets = settings().raw_bucket, settings().reports_bucket, settings().lake_bucket
+            table.add_row("  buckets", ", ".join(buckets))
     table.add_row("Stop", "make down")
     return table
