@@ -102,6 +102,8 @@ def test_a_new_column_becomes_a_nullable_one_and_the_file_is_loaded_again(own: O
     own.landing.load("channels", body, key_month=MONTH)
     assert own.look() == [("new column", "", "Launched On")]
     target = tmp_path / "proposed.yaml"
+    wrong = proposed(own, "--output", str(tmp_path / "none" / "proposed.yaml"))
+    assert (wrong.exit_code, "proposed.yaml: No such file or directory. Name another" in wrong.output) == (1, True)
     done = proposed(own, "--output", str(target))
     assert done.exit_code == 0, done.output
     assert "+      - name: launched_on\n" in done.stdout

@@ -222,6 +222,12 @@ def test_labels_in_the_future_are_refused(tmp_path: Path) -> None:
         ),
         (pd.DataFrame({"payer_id": [1], "ts": [1772323200]}), "ts has the type int64, which is no instant"),
         (pd.DataFrame({"payer_id": [1], "ts": [date(2026, 3, 1)]}), "ts has the type date32"),
+        (pd.DataFrame({"payer_id": [1], "ts": [FIRST], "x": [b"1"]}), "x has the type binary.* as texts"),
+        (
+            pd.DataFrame({"payer_id": [1], "ts": [FIRST], "x": [pd.Period("2026-03")]}),
+            "x has the type extension.* as texts",
+        ),
+        (pd.DataFrame({"payer_id": ["y" * 999], "ts": [FIRST]}), "payer_id is 'y{79}…, which is no value"),
         (pd.DataFrame({"payer_id": [1, "x"]}), r"Conversion failed for column payer_id.* one name and one type"),
         (pd.DataFrame([[1, 2]], columns=["ts", "ts"]), "Duplicate column names"),
         (pd.DataFrame({"ts": [1]}, pd.Index([1], name="payer_id")), r"index is called payer_id.*reset_index\(\)"),

@@ -156,6 +156,7 @@ def contract_propose(
     """Show the change of a contract that takes in a drift, as a diff that `git apply` reads. No contract is changed."""
     from waybill.contracts import ContractError, load, load_domain
     from waybill.contracts.odcs import contract_path
+    from waybill.errors import DataError
     from waybill.scratch import scratch_folder
     from waybill.settings import settings
     from waybill.warehouse.connection import connect
@@ -176,7 +177,10 @@ def contract_propose(
         if proposal.after == proposal.before:
             return
         if output:
-            output.write_text(proposal.after, encoding="utf-8")
+            try:
+                output.write_text(proposal.after, encoding="utf-8")
+            except OSError as error:
+                raise DataError(f"--output {output}: {error.strerror}. Name another file.") from None
             print_message(f"Wrote {output}. Try it on landed files: waybill contract try {output}")
         try:
             with scratch_folder() as folder:

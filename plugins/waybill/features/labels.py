@@ -32,6 +32,8 @@ _FRACTION: Final = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
 _BOOLEANS: Final = ("^(true|false)$", "^(True|False)$", "^(TRUE|FALSE)$", "^[tf]$")
 """How programs write booleans: pandas `True`, and `copy` of PostgreSQL `t`. A column has one spelling."""
 _FORM: Final = "Write labels as CSV in UTF-8 with a header and commas, or as Parquet."
+_LONGEST: Final = 80
+"""How many characters of a wrong value a message shows."""
 _INDEX_OF_PANDAS: Final = re.compile(r"|__index_level_\d+__")
 
 
@@ -109,7 +111,9 @@ def read_labels(source: Any, entities: Sequence[Column], time_column: str) -> La
 
 def wrong_value(source: str, row: int, column: Column, value: Any) -> DataError:
     """Return the error of a value that is none of its column's type. A restricted value is not shown."""
-    shown = "" if column.classification == RESTRICTED else f"{value!r}, which is "
+    text = repr(value)
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    shown = "" if column.classification == RESTRICTED else f"{text}, which is "
     return DataError(f"{source}: row {row}: {column.name} is {shown}no value of the type {column.physical_type}")
 
 
@@ -224,12 +228,22 @@ def _check_columns(source: str, schema: pa.Schema, entities: Sequence[Column], t
 
 
 def _plain(source: str, field: pa.Field) -> pa.DataType:
-    """Return the type of a column that is passed through. Raises `DataError` for lists and structures."""
+    """Return the type of a column that is passed through. Raises `DataError` for one whose values are not hashed."""
     import pyarrow as pa
 
+    refused = (
+        pa.types.is_nested,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_binary_view,
+        pa.types.is_string_view,
+    )
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    if pa.types.is_nested(kind):
-        raise DataError(f"{source}: the column {field.name} has the type {kind}. Labels have single values.")
+    if isinstance(kind, pa.BaseExtensionType) or any(test(kind) for test in refused):
+        raise DataError(
+            f"{source}: the column {field.name} has the type {kind}. Labels have single values: write them as texts."
+        )
     return kind
 
 
