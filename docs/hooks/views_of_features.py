@@ -32,4 +32,5 @@ def _row(domain: str, view: FeatureView) -> str:
 
 def _features(view: FeatureView) -> str:
     rows = "".join(f"| `{one.name}` | {cell(one.description)} |\n" for one in view.features)
-    return f"\n## {view.name}\n\n| Feature | Meaning |\n|---|---|\n{rows}"
+    description = cell(view.contract.description)
+    return f"\n## {view.name}\n\n{description}\n\n| Feature | Meaning |\n|---|---|\n{rows}"

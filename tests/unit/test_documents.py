@@ -17,7 +17,9 @@ import typer.main
 from waybill.cli import app
 from waybill.contracts import load_all
 from waybill.contracts.domains import domain_names
-from waybill.contracts.feature_views import feature_views
+from waybill.contracts.feature_views import FeatureView, feature_views
+from waybill.contracts.namesakes import namesake_warnings
+from waybill.contracts.odcs import load
 from waybill.intake.ledger import COUNTS
 from waybill.ops.alerts import MessageKind
 from waybill.settings import PREFIX, PROJECT_ROOT, Settings
@@ -201,6 +203,16 @@ def test_the_commands_that_documents_print_exist() -> None:
         assert not hasattr(command, "commands"), f"{page}: there is no command waybill {line}"
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, f"{page}: waybill {line}"
+
+
+def test_the_example_of_a_feature_view_gives_no_warning(tmp_path: Path) -> None:
+    [text] = re.findall(r"(?s)```yaml\n(.*?)```", (DOCS / "do" / "add-features.md").read_text())
+    path = tmp_path / "shop_feature" / "customer_amount_v1.yaml"
+    path.parent.mkdir()
+    path.write_text(text)
+    example = load(path)
+    assert FeatureView.of(example).name == "customer_amount:1"
+    assert namesake_warnings("shop", [*load_all().values(), example]) == []
 
 
 def anchor(heading: str) -> str:
