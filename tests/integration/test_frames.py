@@ -125,6 +125,8 @@ def test_a_waybill_has_files_and_checks() -> None:
         (lambda: waybill.read("orders.lines"), "the warehouse has no orders.lines"),
         (lambda: waybill.trace("top_customers", "2024-01"), "was not built for 2024-01"),
         (lambda: waybill.training_set(pd.DataFrame(), []), "name at least one feature view"),
+        (lambda: waybill.training_set(pd.DataFrame(), [["customer_orders:1"]]), "name at least one feature view"),  # type: ignore[list-item]
+        (lambda: waybill.read(["messaging.traffic"]), r"there is no table \['messaging.traffic'\]"),  # type: ignore[arg-type]
     ],
 )
 def test_errors_name_the_next_step(call: Callable[[], object], message: str) -> None:

@@ -136,8 +136,8 @@ def trace(report: str, period: str | date | None = None) -> Trace:
 
 def _contract(table: str) -> Contract:
     contracts = load_all()
-    if table not in contracts:
-        raise DataError(f"there is no table {table!r}: {likeliest(table, {*contracts})}")
+    if not isinstance(table, str) or table not in contracts:
+        raise DataError(f"there is no table {table!r}: {likeliest(str(table), {*contracts})}")
     return contracts[table]
 
 

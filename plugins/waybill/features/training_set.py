@@ -162,7 +162,7 @@ def prepare(
     """
     if isinstance(views, str):
         views = [name.strip() for name in views.split(",") if name.strip()]
-    if not views:
+    if not views or not all(isinstance(name, str) for name in views):
         raise DataError("name at least one feature view, such as payer_spend:1")
     if twice := sorted({name for name in views if [*views].count(name) > 1}):
         raise DataError(f"{in_series(twice)} {'is' if len(twice) == 1 else 'are'} named twice")
