@@ -238,7 +238,6 @@ def test_labels_that_no_table_can_have_are_refused_before_rows_are_read(
         ({"at": instants.cast(pa.timestamp("ns", "UTC"))}, r"at has the type timestamp\[ns, tz=UTC\], which tables"),
         ({"at": instants.cast(pa.timestamp("us", "Europe/Berlin"))}, "at has the type timestamp"),
         ({"size": pa.array([1], pa.uint64())}, "size has the type uint64"),
-        ({"raw": pa.array([b"1"])}, "raw has the type binary"),
         ({"Payer_id": pa.array([1])}, "rename payer_id or Payer_id: the names differ by case only"),
     ]:
         pq.write_table(pa.table(plain | more), path)
@@ -410,6 +409,17 @@ def test_a_deleted_set_leaves_its_record_and_nothing_else(sets: Sets, tmp_path: 
         sets.make("churn-march")
     with pytest.raises(DataError, match="there is no training set nobody"):
         delete(connect, sets.s3, sets.catalog, "nobody", "ann")
+
+
+def test_copies_that_died_are_deleted_and_files_of_others_stay(sets: Sets, tmp_path: Path) -> None:
+    for name in ("here", "away"):
+        store(prepare(sets.labels, ["spend:1"]), connect, "ann", name="churn", target=tmp_path / name)
+        (tmp_path / name / "churn.unfinished").write_bytes(b"half")
+    (tmp_path / "here" / "churn.json").write_text('{"mine": true}')
+    (tmp_path / "away" / "churn.parquet").unlink()
+    assert f"  {tmp_path}/away/churn.unfinished\n" in run("delete-set", "churn", "--yes").output
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["churn.json"]
+    assert [path.name for path in (tmp_path / "away").iterdir()] == ["churn.json"]
 
 
 def test_a_set_that_is_deleted_while_it_is_made_again_stays_deleted(

@@ -431,6 +431,63 @@ def test_a_set_is_stored_and_registered_once(
 
 
 @pytest.mark.usefixtures("spend")
+def test_files_that_are_not_of_the_set_stay(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(**given: Any) -> Any:
+        return store(prepare(given.pop("labels", file), ["spend:1"]), connect, "ann", target=tmp_path, **given)
+
+    first = make(name="march")
+    assert make(name="march") == first, "its own files are written again"
+    (tmp_path / "march.json").unlink()
+    assert make(name="march") == first, "the warehouse knows the file, too"
+    (tmp_path / "churn.parquet").write_bytes((tmp_path / "march.parquet").read_bytes())
+    (tmp_path / "mine.json").write_text('{"name": "mine"}')
+    (tmp_path / "of").mkdir()
+    (tmp_path / "of.parquet").mkdir()
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(stored_sets_module, "read_set", lambda *_, **__: pytest.fail("rows were read"))
+        for name, taken in [("churn", "churn.parquet"), ("mine", "mine.json"), ("of", "of.parquet")]:
+            with pytest.raises(DataError, match=rf"{taken} exists already, and is not of the training set {name}"):
+                make(name=name)
+    read = stored_sets_module.manifest
+
+    def meanwhile(*given: Any) -> Any:
+        (tmp_path / "later.parquet").write_bytes(b"mine")
+        return read(*given)
+
+    monkeypatch.setattr(stored_sets_module, "manifest", meanwhile)
+    with pytest.raises(DataError, match=r"later\.parquet exists already"):
+        make(name="later")
+    (tmp_path / f"{first.name}.json").unlink()
+    (tmp_path / "later.parquet").unlink()
+    before.pop(tmp_path / "march.json")
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.usefixtures("spend")
+@pytest.mark.parametrize("place", ["copyfile", "replace", "_register"])
+def test_a_set_in_a_folder_is_completed(
+    place: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make() -> Any:
+        return store(prepare(file, ["spend:1"]), connect, "ann", name="march", target=tmp_path / "sets")
+
+    def dies(source: Path, target: Any = None, *_: Any) -> None:
+        if place == "copyfile":
+            target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    target: Any = {"copyfile": stored_sets_module.shutil, "replace": Path, "_register": stored_sets_module}[place]
+    with monkeypatch.context() as patch:
+        patch.setattr(target, place, dies)
+        with pytest.raises(OSError, match="No space left"):
+            make()
+    assert not list((tmp_path / "sets").glob("*.unfinished")), "it has rows"
+    make()
+    assert sorted(path.name for path in (tmp_path / "sets").iterdir()) == ["march.json", "march.parquet"]
+
+
+@pytest.mark.usefixtures("spend")
 def test_commands_make_and_list_sets(file: Path, tmp_path: Path) -> None:
     def run(*arguments: str) -> str:
         done = CliRunner().invoke(app, ["features", *arguments])

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
 from waybill.contracts.locations import TRAINING_PREFIX, bucket_and_key
 from waybill.errors import CommandFailed, DataError
 from waybill.features import set_tables
-from waybill.features.stored_sets import StoredSet, lock_of, stored_sets
+from waybill.features.stored_sets import (
+    StoredSet,
+    is_file_of,
+    lock_of,
+    manifest_beside,
+    stored_sets,
+    unfinished_copy,
+)
 from waybill.outputs.export import exists, remove
 from waybill.settings import settings
 from waybill.warehouse.connection import advisory_lock
@@ -40,7 +46,7 @@ class Deletion:
     objects: list[str]
     """The addresses of objects that are there: files of rows and manifests."""
     files: list[Path]
-    """The files of rows in folders of this machine; their manifests lie beside them."""
+    """Files of rows in folders of this machine, whose manifests lie beside them, and copies of rows that died."""
     table: str | None
     left: list[Left]
 
@@ -71,6 +77,7 @@ def plan(connection: Connection, s3: S3Client, catalog: Catalog | None, name: st
             left.append(Left(place, why))
         else:
             files.append(Path(place))
+        files += [copy for copy in [unfinished_copy(Path(place))] if os.path.lexists(copy)]
     table = stored.lake_table or set_tables.table_of(name)
     both = [one for address in sorted(objects) for one in (address, _manifest_of(address))]
     return Deletion(
@@ -96,11 +103,14 @@ def delete(connect: Callable[[], Connection], s3: S3Client, catalog: Catalog | N
         for address in found.objects:
             remove(s3, *bucket_and_key(address))
         for path in found.files:
+            has_manifest = manifest_beside(path, name) is not None and path != unfinished_copy(path)
             try:
                 path.unlink()
-                path.with_suffix(".json").unlink(missing_ok=True)
+                if has_manifest:
+                    path.with_suffix(".json").unlink(missing_ok=True)
             except OSError as error:
-                found.left.append(Left(str(path), f"it cannot be deleted: {error.strerror}"))
+                rows = str(path.with_suffix(".parquet"))
+                found.left.append(Left(rows, f"{path.name} cannot be deleted: {error.strerror}"))
         connection.execute(
             "update waybill.training_set set left_locations = %s, "
             "deleted_at = coalesce(deleted_at, clock_timestamp()), deleted_by = coalesce(deleted_by, %s) "
@@ -119,20 +129,7 @@ def _reason_to_leave(path: Path, stored: StoredSet) -> str | None:
     try:
         if not path.is_file():
             return "not on this machine, or gone"
-        return None if _is_of(path, stored) else f"another file than that of {stored.name} is there now"
+        is_own = is_file_of(path, stored.name, [stored.manifest])
+        return None if is_own else f"another file than that of {stored.name} is there now"
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
-
-
-def _is_of(path: Path, stored: StoredSet) -> bool:
-    """Return whether a file is that of a set, by the manifest in the warehouse or the one beside the file."""
-    manifests: list[dict[str, Any]] = [stored.manifest]
-    try:
-        beside = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if isinstance(beside, dict) and beside.get("name") == stored.name:
-            manifests.append(beside)
-    except (OSError, ValueError):
-        pass
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return sha256 in {one.get("file_sha256") for one in manifests}

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -110,7 +110,8 @@ def store(
 
     Raises:
         CommandFailed: the catalog does not answer.
-        DataError: the name is wrong or belongs to another set, the labels are refused, or the table cannot have them.
+        DataError: the name is wrong or belongs to another set, the folder has another file of the name, the labels are
+            refused, or the table cannot have them.
     """
     if name is not None and not _NAME.fullmatch(name):
         raise DataError(f"{name!r} is no name: use lower-case letters, digits, - and _, at most 100")
@@ -119,6 +120,8 @@ def store(
     if name:
         with connect() as connection:
             _refuse_taken(connection, name, has_table=catalog is not None)
+            if isinstance(target, Path):
+                _refuse_others_files(target, name, stored_sets(connection, name=name))
         if catalog and not isinstance(target, Path):
             set_tables.refuse_other(catalog, target, name)
     with (
@@ -132,12 +135,14 @@ def store(
         name = name or _default_name(found)
         with connect() as connection, advisory_lock(connection, lock_of(name)):
             _refuse_taken(connection, name, has_table=catalog is not None)
-            for former in stored_sets(connection, name=name):
+            earlier = stored_sets(connection, name=name)
+            for former in earlier:
                 _refuse_another(former, found)
             with file.open("rb") as rows:
                 sha256 = hashlib.file_digest(rows, "sha256").hexdigest()
             found = {"name": name, **found, "file": f"{name}.parquet", "file_sha256": sha256}
             if isinstance(target, Path):
+                _refuse_others_files(target, name, earlier)
                 location = _write_to_folder(target, found, file)
             else:
                 location = _write_to_bucket(target, catalog, wanted, found, file)
@@ -191,13 +196,60 @@ def _refuse_another(former: StoredSet, found: dict[str, Any]) -> None:
         )
 
 
+def manifest_beside(path: Path, name: str) -> dict[str, Any] | None:
+    """Return the manifest of a set that lies beside its file in a folder; None if no file is one."""
+    try:
+        beside = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return beside if isinstance(beside, dict) and beside.get("name") == name and "file_sha256" in beside else None
+
+
+def is_file_of(path: Path, name: str, manifests: Iterable[dict[str, Any]]) -> bool:
+    """Return whether a file is that of a set, by these manifests in the warehouse or the one beside the file.
+
+    Raises `OSError` if it cannot be read.
+    """
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256 in {one.get("file_sha256") for one in (*manifests, manifest_beside(path, name) or {})}
+
+
+def _refuse_others_files(target: Path, name: str, earlier: Sequence[StoredSet]) -> None:
+    """Raise `DataError` if a folder has files where a set will be, and they are not of this set."""
+    rows, about = target / f"{name}.parquet", target / f"{name}.json"
+    refused = about if about.exists() and manifest_beside(rows, name) is None else None
+    if rows.exists():
+        try:
+            is_own = is_file_of(rows, name, [one.manifest for one in earlier])
+        except OSError:
+            is_own = False
+        refused = refused if is_own else rows
+    if refused:
+        raise DataError(
+            f"{refused} exists already, and is not of the training set {name}. Choose another --name or --output."
+        )
+
+
+def unfinished_copy(path: Path) -> Path:
+    """Return where the copy of the rows lies until it is whole. A copy that died stays there."""
+    return path.with_suffix(".unfinished")
+
+
 def _write_to_folder(target: Path, found: dict[str, Any], file: Path) -> str:
-    """Write both files to a folder, the manifest last; return the address of the rows."""
+    """Write both files to a folder; return the address of the rows.
+
+    The manifest comes first: it tells a second run that the rows of one that died are of the same set.
+    """
     target.mkdir(parents=True, exist_ok=True)
-    path, unfinished = target / found["file"], target / f"{found['name']}.unfinished"
-    shutil.copyfile(file, unfinished)
-    unfinished.replace(path)
-    path.with_suffix(".json").write_text(_as_json(found), encoding="utf-8")
+    path = target / found["file"]
+    unfinished = unfinished_copy(path)
+    try:
+        shutil.copyfile(file, unfinished)
+        path.with_suffix(".json").write_text(_as_json(found), encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return str(path.resolve())
 
 
