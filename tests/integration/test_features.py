@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,17 +17,18 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from psycopg import Connection
+from psycopg import Connection, sql
 from typer.testing import CliRunner
 
 from support.landing import LANDED_AT, MemoryBucket, channel_rows, csv_body, customer_rows, traffic_rows
 from support.messaging_months import RUN, build_month, database, month
-from support.shop_landing import LAYOUTS, Shop
+from support.shop_landing import CONTRACTS, LAYOUTS, Shop
 from support.stopping import refreshes
 from waybill.cli import app
 from waybill.contracts import ContractError, load_domain
 from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.contracts.people import people_of
+from waybill.derived import read_window
 from waybill.derived import refresh_features as refresh_features_module
 from waybill.derived.affected import affected
 from waybill.derived.feature import NotBuilt, built_from
@@ -592,6 +594,31 @@ from shop_report.top_buyers
 where month = date_trunc('month', %(period_start)s::timestamp)::date
 group by customer_id
 """
+OF_ITSELF = """
+select
+    %(period_start)s::date as day,
+    sales.customer_id,
+    %(ends_at)s::timestamptz as event_ts,
+    (sum(sales.total_amount) + coalesce(max(others.spend), 0))::numeric(14, 2) as spend,
+    null::text[] as methods
+from shop.transactions as sales
+left join shop_feature.spend_v1 as others on sales.customer_id = others.customer_id and others.day <> %(period_start)s
+where sales.transaction_ts >= %(starts_at)s and sales.transaction_ts < %(ends_at)s
+group by sales.customer_id
+"""
+OF_VERSIONS = """
+select
+    %(period_start)s::date as day,
+    sales.customer_id,
+    %(ends_at)s::timestamptz as event_ts,
+    sum(sales.total_amount)::numeric(14, 2) as spend,
+    array[max(products.valid_to)::text] as methods
+from SHOP.Transactions as sales
+inner join shop.products_history as products
+    on sales.product_id = products.product_id and products.valid_from < %(period_end)s
+where sales.transaction_ts >= %(starts_at)s and sales.transaction_ts < %(ends_at)s
+group by sales.customer_id
+"""
 FUTURE = f"after {DAYS[0]}: it reads the future"
 
 
@@ -625,25 +652,84 @@ def test_values_that_rest_on_rows_outside_of_the_window_are_refused(
     assert [row for row in log_of(shop.connection) if row[1] == at_end(DAYS[0])] == []
 
 
-def test_sql_that_cannot_be_read_without_later_rows_is_built_with_a_warning(
-    shop: Shop, view: FeatureView, include_dir: Path, caplog: pytest.LogCaptureFixture
+def test_later_rows_of_the_view_itself_and_later_ends_of_versions_are_refused(
+    shop: Shop, view: FeatureView, include_dir: Path
 ) -> None:
-    by_key = """
-select
-    %(period_start)s::date as day,
-    customer_id,
-    %(ends_at)s::timestamptz as event_ts,
-    total_amount as spend,
-    null::text[] as methods
-from shop.transactions
-where transaction_ts >= %(starts_at)s and transaction_ts < %(ends_at)s
-group by transaction_id
-"""
-    (include_dir / "sql/shop_feature/spend_v1.sql").write_text(by_key)
+    path = include_dir / "sql/shop_feature/spend_v1.sql"
+    path.write_text(OF_ITSELF)
+    sell(shop, DAYS[0], [(1, 1, 5), (2, 2, 5)])
+    sell(shop, DAYS[1], [(3, 1, 7)])
+    assert refreshed(shop.connection) == {view.table: DAYS[:2]}, "the second day reads the first one"
+    assert shop.all("select spend from shop_feature.spend_v1 where day = %s", (DAYS[1],)) == [(12,)]
+    sell(shop, DAYS[0], [(4, 2, 1)], "late.csv")
+    own = f"1 row would differ without the rows of {view.table} after 2026-03-27: it reads the future"
+    with pytest.raises(DataError, match=re.escape(own)):
+        refreshed(shop.connection)
+
+    shop.connection.execute("delete from shop_feature.spend_v1_log")
+    path.write_text(OF_VERSIONS)
+    for day, price in zip(DAYS[:2], ("1.00", "2.00"), strict=True):
+        shop.load(
+            "products", day, csv_body(",".join(CONTRACTS["products"].names), [f"1,Pen,Books,Acme,Acme,{price},3"])
+        )
+    ends = f"2 rows would differ without the rows of shop.products_history {FUTURE}"
+    with pytest.raises(DataError, match=re.escape(ends)):
+        refreshed(shop.connection)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            SQL.replace("sum(total_amount)", "total_amount")
+            .replace("group by customer_id", "group by transaction_id")
+            .replace("array_agg(distinct payment_method order by payment_method)", "null"),
+            "must appear in the GROUP BY",
+        ),
+        (
+            SQL.replace("    customer_id,", "    shop.transactions.customer_id,"),
+            "invalid reference to FROM-clause entry",
+        ),
+    ],
+    ids=["grouped by a key", "no alias"],
+)
+def test_sql_that_cannot_run_without_later_rows_is_built_with_a_warning(
+    shop: Shop, view: FeatureView, include_dir: Path, caplog: pytest.LogCaptureFixture, text: str, why: str
+) -> None:
+    (include_dir / "sql/shop_feature/spend_v1.sql").write_text(text)
     sell(shop, DAYS[0], [(1, 1, 5)])
-    sell(shop, DAYS[1], [(2, 1, 7)])
-    assert refreshed(shop.connection) == {view.table: DAYS[:2]}
+    sell(shop, "2026-03-30", [(2, 1, 7)])
+    assert refreshed(shop.connection)[view.table][0] == DAYS[0]
     assert f"{view.table} {DAYS[0]}: it is unknown whether its SQL reads later rows" in caplog.text
+    assert why in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other", "differs"),
+    [
+        ("double precision", "0.1", "0.10000000000000002", False),
+        ("double precision", "1e-17", "0", False),
+        ("double precision", "0.1", "0.1001", True),
+        ("double precision", "infinity", "5", True),
+        ("double precision", "infinity", "infinity", False),
+        ("double precision", "nan", "5", True),
+        ("double precision", None, "5", True),
+        ("double precision", None, None, False),
+        ("real", "12345.678", "12345.68", False),
+        ("real", "12345", "12355", True),
+    ],
+)
+def test_sums_of_doubles_may_differ_by_their_order(
+    empty_connection: Connection, view: FeatureView, kind: str, one: str | None, other: str | None, differs: bool
+) -> None:
+    condition = read_window._differs(replace(view.features[0], physical_type=kind))
+    found = empty_connection.execute(
+        sql.SQL(
+            "select {condition} from (select %s::{kind} as spend) as o cross join (select %s::{kind} as spend) as n"
+        ).format(condition=condition, kind=sql.SQL(kind)),
+        (one, other),
+    ).fetchone()
+    assert found == (differs,)
 
 
 def test_what_a_plan_says_is_what_a_refresh_builds(shop: Shop, view: FeatureView) -> None:
@@ -893,8 +979,21 @@ def test_a_feature_view_lies_in_its_folder(view: FeatureView, include_dir: Path)
     assert any("feature views are built after it" in problem for problem in lint(None)[1])
     reader.write_text(text)
     of_view = include_dir / "sql/shop_feature/spend_v1.sql"
-    of_view.write_text(SQL.replace("from shop.transactions", "from shop.transactions cross join shop.products"))
-    assert any("reads shop.products, which has only the rows of today" in problem for problem in lint(None)[1])
+    for name in ("shop.products", "shop.customers", "SHOP.Customers"):
+        of_view.write_text(SQL.replace("from shop.transactions", f"from shop.transactions cross join {name}"))
+        found = f"reads {name.lower()}, which has only the rows of today"
+        assert any(found in problem for problem in lint(None)[1])
+    for argument in ("'2030-01-01'", "%(period_end)s + 30", "current_date"):
+        of_view.write_text(SQL.replace("from shop.transactions", f"from shop.transactions_as_of({argument})"))
+        assert any("reads shop.transactions_as_of as it is known later" in problem for problem in lint(None)[1])
+    for argument in (
+        "%(period_start)s",
+        "cast(%(period_end)s as date)",
+        "(%(period_end)s)::date",
+        " %(period_end)s - 1 ",
+    ):
+        of_view.write_text(SQL.replace("from shop.transactions", f"from shop.transactions_as_of ({argument})"))
+        assert not any("spend_v1.sql" in problem for problem in lint(None)[1])
     of_view.write_text(SQL)
     other = include_dir / "contracts/shop_feature/spend_v1.yaml"
     other.write_text(

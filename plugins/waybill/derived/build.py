@@ -67,7 +67,7 @@ class Built:
 
 _SUFFIXES = ("", "_changes", "_history", "_superseded", "_as_of")
 _NAMED_TABLE = re.compile(r"\b([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)")
-_COMMENT = re.compile(r"--[^\n]*")
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def dataset_relations(domain: str) -> dict[str, str]:
@@ -83,7 +83,7 @@ def named_tables(text: str, relations: Mapping[str, str]) -> set[str]:
     """Return the tables that an SQL text names, as `relations` calls them."""
     return {
         relations[name]
-        for schema, table in _NAMED_TABLE.findall(_COMMENT.sub("", text))
+        for schema, table in _NAMED_TABLE.findall(_COMMENT.sub("", text).lower())
         if (name := f"{schema}.{table}") in relations
     }
 

@@ -27,8 +27,9 @@ from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.period import Period
 from waybill.settings import settings
-from waybill.warehouse.connection import one_row
-from waybill.warehouse.schema import columns_sql, relation, subquery
+from waybill.warehouse.change_log import day_sql
+from waybill.warehouse.connection import one_row, without_values
+from waybill.warehouse.schema import PROVENANCE, columns_sql, relation, subquery
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +40,15 @@ from (select true as is_there, {columns} from {table} where {of_period}) as o
 full join (select true as is_there, {columns} from {copy}) as n using ({key})
 where o.is_there is null or n.is_there is null or {differs}
 """
-# Sums of doubles depend on the order of rows.
-_DIFFERENT_FLOAT: Final = "(o.{0} is distinct from n.{0} and (abs(o.{0} - n.{0}) <= 1e-9 * abs(o.{0})) is not true)"
 _DIFFERENT: Final = "o.{0} is distinct from n.{0}"
+# Sums depend on the order of rows. The bound of 1e300 makes infinity differ from finite values.
+_DIFFERENT_FLOAT: Final = """(
+  o.{0} is distinct from n.{0}
+  and abs(o.{0}::double precision - n.{0}::double precision)
+    > {1} * least(greatest(abs(o.{0}::double precision), abs(n.{0}::double precision), 1), 1e300)
+  is not false
+)"""
+_TOLERANCES: Final = {"double precision": 1e-9, "real": 1e-4}
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class _Hidden:
     """Rows of a table that a view must not read."""
 
     table: str
+    columns: sql.Composable
+    """The columns of the other rows, without what they tell of later ones."""
     is_visible: sql.Composed
     """The condition for the other rows."""
     what: str
@@ -65,16 +74,19 @@ def raise_outside_window(
     if not _have_later_days(connection, datasets, period):
         return
     hidden = _hidden(view, text, period)
+    if not hidden:
+        return
     from sqlglot.errors import SqlglotError
 
     try:
         rows = _differing(connection, view, text, period, hidden)
-    except (errors.GroupingError, SqlglotError):
+    except (psycopg.ProgrammingError, SqlglotError) as error:
+        why = without_values(error) if isinstance(error, psycopg.Error) else "the text cannot be parsed"
         log.warning(
-            "%s %s: it is unknown whether its SQL reads later rows. Group by every column that is selected, and not by "
-            "a primary key alone.",
+            "%s %s: it is unknown whether its SQL reads later rows. It does not run if its tables are subqueries: %s",
             view.table,
             period,
+            why,
         )
         return
     if not rows:
@@ -83,7 +95,7 @@ def raise_outside_window(
         if rows_of_one := _differing(connection, view, text, period, [one]):
             raise DataError(
                 f"{view.table} {period}: {count(rows_of_one, 'row')} would differ without the rows of {one.table} "
-                f"{one.what}"
+                f"{one.what} Or its result depends on the order of rows: then order them by a key."
             )
     raise DataError(f"{view.table} {period}: {count(rows, 'row')} would differ without rows outside of the window")
 
@@ -100,31 +112,27 @@ def _hidden(view: FeatureView, text: str, period: Period) -> list[_Hidden]:
     is_current = load_manifest(domain).semantics == "current"
     days_before = view.contract.days_before if is_current else None
     found = []
-    for name in sorted(named_tables(text, {name: name for name in tables}) - {view.table}):
+    for name in sorted(named_tables(text, {name: name for name in tables})):
         contract = contracts[tables[name]]
         if (day := _day(contract, name)) is None:
             continue
-        end = sql.SQL("{} + interval '1 day'").format(day)
-        if contract.load_mode in ("report", "feature"):
-            end = sql.SQL("{} + ('1 ' || {})::interval").format(day, _cadence(contract))
-        found.append(
-            _Hidden(
-                name,
-                sql.SQL("({} <= {}::date) is not false").format(end, sql.Literal(period.end)),
-                f"after {period.end - timedelta(days=1)}: it reads the future. Leave out what is not before "
-                "%(period_end)s or %(ends_at)s.",
-            )
+        columns, last = _columns(contract, name, period), period.end - timedelta(days=1)
+        is_visible = sql.SQL("({} + ('1 ' || {})::interval <= {}::date) is not false").format(
+            day, _cadence(contract), sql.Literal(period.end)
         )
+        if name == view.table:  # its rows of the period are not built yet
+            is_visible = sql.SQL("({} < {}::date) is not false").format(day, sql.Literal(period.start))
+            last = period.start - timedelta(days=1)
+        future = f"after {last}: it reads the future. Leave out what is not before %(period_end)s or %(ends_at)s."
+        found.append(_Hidden(name, columns, is_visible, future))
         if days_before is not None and name == contract.table and contract.load_mode in ("merge", "report", "feature"):
             first = period.start - timedelta(days=days_before)
-            found.append(
-                _Hidden(
-                    name,
-                    sql.SQL("({} >= {}::date) is not false").format(day, sql.Literal(first)),
-                    f"before {first}, and `daysBefore` is {days_before}. State the days that it reads, or a correction "
-                    "of earlier days will not rebuild it.",
-                )
+            is_visible = sql.SQL("({} >= {}::date) is not false").format(day, sql.Literal(first))
+            earlier = (
+                f"before {first}, and `daysBefore` is {days_before}. State the days that it reads, or a correction of "
+                "earlier days will not rebuild it."
             )
+            found.append(_Hidden(name, columns, is_visible, earlier))
     return found
 
 
@@ -132,24 +140,39 @@ def _day(contract: Contract, name: str) -> sql.Composed | None:
     """Return the expression of the first day of a row of a table, view or history; None if rows belong to no day."""
     if name == f"{contract.table}_as_of":
         return None
+    valid_from = sql.Identifier(HISTORY_COLUMNS[0])
     if name == f"{contract.table}_history":
-        return sql.SQL("{}").format(sql.Identifier(HISTORY_COLUMNS[0]))
-    column: str | None
-    if contract.is_dataset:
-        column = contract.period_column
-    elif contract.load_mode == "dimension":
-        column = HISTORY_COLUMNS[0] if HISTORY_COLUMNS[0] in contract.names else None
+        return sql.SQL("{}::date").format(valid_from)
+    if contract.load_mode == "dimension":
+        return _local_day(valid_from) if HISTORY_COLUMNS[0] in contract.names else None
+    if contract.load_mode in ("report", "feature"):
+        return sql.SQL("{}::date").format(sql.Identifier(contract.key[0]))
+    return day_sql(contract, sql.Identifier(contract.period_column)) if contract.period_column else None
+
+
+def _local_day(instant: sql.Composable) -> sql.Composed:
+    return sql.SQL("({} at time zone {})::date").format(instant, sql.Literal(settings().timezone))
+
+
+def _columns(contract: Contract, name: str, period: Period) -> sql.Composable:
+    """Return the columns of visible rows. What ends after the period has no end yet."""
+    until = HISTORY_COLUMNS[1]
+    if name == f"{contract.table}_history":
+        names, day = [*contract.names, *HISTORY_COLUMNS, *PROVENANCE], sql.SQL("{}::date").format(sql.Identifier(until))
+    elif contract.load_mode == "dimension" and until in contract.names:
+        names, day = contract.names, _local_day(sql.Identifier(until))
     else:
-        column = contract.key[0] if contract.load_mode in ("report", "feature") else None
-    if column is None:
-        return None
-    if contract.has_instants(column):
-        return sql.SQL("({} at time zone {})::date").format(sql.Identifier(column), sql.Literal(settings().timezone))
-    return sql.SQL("{}").format(sql.Identifier(column))
+        return sql.SQL("*")
+    ended = sql.SQL("case when {} < {}::date then {column} else 'infinity' end as {column}").format(
+        day, sql.Literal(period.end), column=sql.Identifier(until)
+    )
+    return sql.SQL(", ").join(ended if one == until else sql.Identifier(one) for one in names)
 
 
 def _cadence(contract: Contract) -> sql.Composable:
-    """Return the expression of the length of a row's period."""
+    """Return the expression of the length of what a row covers."""
+    if contract.load_mode not in ("report", "feature"):
+        return sql.Literal("day")
     return sql.Literal(contract.cadence) if len(contract.cadences) == 1 else sql.Identifier("cadence")
 
 
@@ -185,8 +208,10 @@ def _differing(connection: Connection, view: FeatureView, text: str, period: Per
 
 
 def _differs(column: Column) -> sql.Composed:
-    text = _DIFFERENT_FLOAT if column.physical_type in FLOATS else _DIFFERENT
-    return sql.SQL(text).format(sql.Identifier(column.name))
+    name = sql.Identifier(column.name)
+    if column.physical_type in FLOATS:
+        return sql.SQL(_DIFFERENT_FLOAT).format(name, sql.Literal(_TOLERANCES[column.physical_type]))
+    return sql.SQL(_DIFFERENT).format(name)
 
 
 def _without(text: str, hidden: Sequence[_Hidden]) -> sql.Composed:
@@ -198,12 +223,15 @@ def _without(text: str, hidden: Sequence[_Hidden]) -> sql.Composed:
     tables = [table for table in tree.find_all(exp.Table) if table.db]
     parts, done = list[sql.Composable](), 0
     for table in sorted(tables, key=lambda one: int(one.args["db"].meta["start"])):
-        conditions = [one.is_visible for one in hidden if one.table == f"{table.db}.{table.name}"]
-        if conditions:
-            visible = sql.SQL("(select * from {} where {})").format(
-                sql.Identifier(table.db, table.name), sql.SQL(" and ").join(conditions)
+        name = f"{table.db}.{table.name}".lower()
+        of_table = [one for one in hidden if one.table == name]
+        if of_table:
+            visible = sql.SQL("(select {} from {} where {})").format(
+                of_table[0].columns,
+                sql.Identifier(*name.split(".")),
+                sql.SQL(" and ").join(one.is_visible for one in of_table),
             )
-            alias = sql.SQL("") if table.alias else sql.SQL(" as {}").format(sql.Identifier(table.name))
+            alias = sql.SQL("") if table.alias else sql.SQL(" as {}").format(sql.Identifier(table.name.lower()))
             parts += [sql.SQL(text[done : table.args["db"].meta["start"]]), visible, alias]
             done = table.this.meta["end"] + 1
     return sql.Composed([*parts, subquery(text[done:])])

@@ -8,7 +8,7 @@ from typing import Final
 
 from psycopg import Connection
 
-from waybill.contracts import Column, Contract, ContractError, load, load_domain, references
+from waybill.contracts import Column, Contract, ContractError, load, references
 from waybill.contracts.dag_files import dags_folder, functions_of
 from waybill.contracts.domains import is_on_spark, load_manifest
 from waybill.contracts.feature_views import FeatureView
@@ -35,7 +35,18 @@ from waybill.ops.sql_lint import lint_sql
 from waybill.settings import settings
 from waybill.warehouse.evolution import is_changed_version
 
-_AS_OF_THE_END: Final = re.compile(r"\b\w+\.\w+_as_of\(\s*%\(period_end\)s(::date)?\s*\)")
+_PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
+_AS_OF_THE_PERIOD: Final = re.compile(
+    r"\b\w+\.\w+_as_of\s*\([\s(]*(?:cast\s*\(\s*)?:period_(?:start|end)\b[\w\s:()-]*?\)", re.IGNORECASE
+)
+"""A call of a function with a day of the period, or an earlier one, after placeholders are written as `:name`."""
+
+_OF_TODAY: Final = {
+    "snapshot": "Read its `_history`, whose rows hold from valid_from until valid_to",
+    "changes": "Read its `_changes` up to the end of the period",
+    "summary": "Read the tables from which it is computed",
+}
+"""Where past rows are, by load mode."""
 
 
 def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
@@ -70,7 +81,7 @@ def lint(connection: Connection | None) -> tuple[list[Contract], list[str]]:
         problems += _without_counterpart(domain) + _readers_of_features(domain)
         if domain not in unread:
             problems += _of_datasets({one.name: one for one in contracts if one.domain == domain})
-            problems += _of_today_in_features(domain)
+            problems += _of_today_in_features(domain, contracts)
         schemas = {domain, *(make(domain) for make in SCHEMAS)}
         if schemas & unread:  # SQL may name a table whose contract is invalid
             continue
@@ -135,7 +146,7 @@ def _readers_of_features(domain: str) -> list[str]:
     ]
 
 
-def _of_today_in_features(domain: str) -> list[str]:
+def _of_today_in_features(domain: str, contracts: Sequence[Contract]) -> list[str]:
     """Return where feature views read what is known today, although their values hold from the past.
 
     Other rows belong to days: builds find out whether a view reads later ones.
@@ -145,22 +156,17 @@ def _of_today_in_features(domain: str) -> list[str]:
     except ContractError:  # the problems have its manifest
         return []
     relations = dataset_relations(domain)
-    snapshots = {one.table for one in load_domain(domain).values() if one.load_mode == "snapshot"}
+    tables = {one.table: one.load_mode for one in contracts if one.domain in (domain, star_schema(domain))}
     problems = []
     for path in report_files(sql_folder(domain, feature_schema)):
-        text = read_sql(path)
-        if is_current:
-            problems += [
-                f"{path}: reads {name}, which has only the rows of today. Read {name}_history, whose rows hold from "
-                "valid_from until valid_to"
-                for name in sorted(named_tables(text, {name: name for name in snapshots}))
-            ]
-        else:
-            problems += [
-                f"{path}: reads {name} as it is known later. Read {relations[name]}_as_of(%(period_end)s), which has "
-                "what was known at the end of the period"
-                for name in sorted(named_tables(_AS_OF_THE_END.sub("", text), {name: name for name in relations}))
-            ]
+        text = _AS_OF_THE_PERIOD.sub("", _PLACEHOLDER.sub(r":\1", read_sql(path)))
+        for name in sorted(named_tables(text, {name: name for name in {*relations, *tables}})):
+            table = relations.get(name, name)
+            as_of = f"Read {table}_as_of(%(period_end)s), which has what was known at the end of the period"
+            if name in relations and (not is_current or name == f"{table}_as_of"):
+                problems.append(f"{path}: reads {name} as it is known later. {as_of}")
+            elif tables.get(name) in _OF_TODAY:
+                problems.append(f"{path}: reads {name}, which has only the rows of today. {_OF_TODAY[tables[name]]}")
     return problems
 
 
