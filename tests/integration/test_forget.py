@@ -407,7 +407,7 @@ KEYS = {
     "stream_shard": "dataset shard parents position owner",
     "table_day": "table_name",
     "training_set": "name views location earlier_locations labels_sha256 content_sha256 manifest code_version "
-    "created_by lake_table deleted_by left_locations",
+    "created_by lake_table deleted_by left_locations gone_locations",
     "watch_look": "what",
     "watched": "dataset contract_sha256",
     "whole_listing": "dataset location contract_sha256 kept_values",
@@ -464,7 +464,9 @@ def test_training_sets_are_listed_and_searched(shop: Shop, tmp_path: Path) -> No
     assert ends[str(tmp_path / "with.parquet")] == (
         f"an operator runs {command.format('with')} on the machine with the file, or deletes the file"
     )
-    assert ends[str(tmp_path / "left.parquet")].endswith(f"{command.format('not-reached')} did not reach it")
+    assert ends[str(tmp_path / "left.parquet")].startswith(
+        f"{command.format('not-reached')} runs where the file is, or is told by --gone"
+    )
     assert ends[f"s3://{settings().lake_bucket}/training/"].startswith("the lifecycle of the bucket removes versions;")
     assert not places & {str(tmp_path / "deleted.parquet"), str(tmp_path / "gone.parquet")}
     assert {str(tmp_path / f"{name}.parquet") for name in ("with", "without", "elsewhere", "renamed")} <= places

@@ -17,6 +17,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import ClientError
 from click.testing import Result
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import ServerError
@@ -387,7 +388,7 @@ def test_a_deleted_set_leaves_its_record_and_nothing_else(sets: Sets, tmp_path: 
         f"  {tmp_path}/changed/churn-march.parquet: another file than that of churn-march is there now"
         in refused.output
     )
-    assert "  /elsewhere/churn-march.parquet: not on this machine, or gone. Delete it where it is" in refused.output
+    assert "  /elsewhere/churn-march.parquet: not on this machine\n" in refused.output
     assert sets.table(made).scan().to_arrow().num_rows == 3
     assert run("delete-set", "churn-march", "--yes").exit_code == 0
     assert sets.keys() == ["training/kept.json", "training/kept.parquet"]
@@ -455,6 +456,85 @@ def test_a_second_deletion_takes_what_the_first_one_did_not_reach(sets: Sets, tm
     assert (after.deleted_by, after.deleted_at, after.left_locations) == ("ann", before.deleted_at, [])
 
 
+def test_objects_that_are_not_found_are_left(sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint may be another one."""
+    made = sets.make("churn", catalog=None)
+
+    def nothing(*_: Any) -> bool:
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deleted_sets_module, "exists", nothing)
+        said = run("delete-set", "churn", "--yes").output
+    assert said.count(f"  {made.location}: not found\n") == 2
+    [gone] = stored_sets(sets.connection, with_deleted=True)
+    assert gone.left_locations == [made.location]
+    assert delete(connect, sets.s3, sets.catalog, "churn", "ann").left == []
+    assert sets.keys() == []
+
+
+def test_what_is_gone_is_said_once(sets: Sets, tmp_path: Path) -> None:
+    sets.make("churn")
+    for name in ("here", "away", "lost"):
+        store(prepare(sets.labels, ["spend:1"]), connect, "ann", name="churn", target=tmp_path / name)
+    (tmp_path / "lost" / "churn.parquet").unlink()
+    (tmp_path / "away" / "churn.parquet").write_bytes(b"mine")
+    here, away, lost = (str(tmp_path / name / "churn.parquet") for name in ("here", "away", "lost"))
+    for address, message in [("/x", f"churn has no file /x left. It has: {away}"), (here, f"{here} is there")]:
+        refused = run("delete-set", "churn", "--yes", "--gone", address)
+        assert (refused.exit_code, message in refused.output) == (1, True), refused.output
+    assert len(stored_sets(sets.connection)) == 1
+    sets.connection.commit()
+    said = run("delete-set", "churn", "--yes", "--gone", lost).output
+    assert f"\nRecords as gone:\n  {lost}\n" in said
+    assert said.endswith(
+        f"churn is deleted. Left:\n  {away}: another file than that of churn is there now\n"
+        "  Run the command again where these are. If one is gone, add --gone with its address\n"
+    )
+    assert run("delete-set", "churn", "--yes", "--gone", away).exit_code == 0
+    [gone] = stored_sets(sets.connection, with_deleted=True)
+    assert gone.left_locations == []
+    assert [(one["address"], one["by"]) for one in gone.gone_locations] == [
+        (lost, operating_system_user()),
+        (away, operating_system_user()),
+    ]
+
+
+def test_what_s3_refuses_is_named(sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = sets.make("churn")
+
+    def refuses(*_: Any, **__: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteObject")
+
+    for target, name, what in [
+        (deleted_sets_module, "exists", made.location),
+        (set_tables, "_remove", f"files of the table {made.lake_table}"),
+        (deleted_sets_module, "remove", made.location),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, refuses)
+            done = run("delete-set", "churn", "--yes")
+        assert f"S3 refused DeleteObject of {what}: AccessDenied. The set is not deleted. Check" in done.output
+        assert done.exit_code == 1
+    assert len(stored_sets(sets.connection)) == 1
+
+
+def test_a_set_in_a_folder_needs_no_database_of_sets(
+    sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets.make("lake")
+    store(prepare(sets.labels, ["spend:1"]), connect, "ann", name="churn", target=tmp_path / "sets")
+    sets.connection.execute("update waybill.training_set set lake_table = 'none.lake' where name = 'lake'")
+    sets.connection.commit()
+    monkeypatch.setenv("WAYBILL_TRAINING_DATABASE", "nowhere")
+    settings.cache_clear()
+    assert run("delete-set", "churn", "--yes").exit_code == 0
+    assert not list((tmp_path / "sets").iterdir())
+    done = run("delete-set", "lake", "--yes")
+    assert "lake has the table none.lake, and the catalog of the lake has no such database. Set" in done.output
+    assert sets.keys() == ["training/lake.json", "training/lake.parquet"]
+
+
 @pytest.mark.parametrize("place", ["metadata", "files", "record"])
 def test_a_deletion_that_dies_is_completed(place: str, sets: Sets, monkeypatch: pytest.MonkeyPatch) -> None:
     made = sets.make("churn")
@@ -485,7 +565,7 @@ def test_without_its_catalog_nothing_is_deleted(sets: Sets, monkeypatch: pytest.
     monkeypatch.setenv("WAYBILL_LAKE_CATALOG", "http://127.0.0.1:9")
     settings.cache_clear()
     done = run("delete-set", "churn", "--yes")
-    assert (done.exit_code, "does not answer" in done.output) == (1, True)
+    assert (done.exit_code, "does not answer" in done.output, "training-set" in done.output) == (1, True, False)
     assert sets.keys() == ["training/churn.json", "training/churn.parquet"]
     assert len(stored_sets(sets.connection)) == 1
 

@@ -155,6 +155,9 @@ def _described(one: StoredSet) -> str:
 @report_errors
 def delete_set(
     name: Annotated[str, typer.Argument(help="The name of a training set.")],
+    gone: Annotated[
+        list[str] | None, typer.Option(help="An address of the set that nobody can reach any more. Repeat the option.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a training set: its files, its former files and its table in the lake, after listing what goes and stays.
@@ -168,16 +171,16 @@ def delete_set(
     from waybill.warehouse.connection import connect
 
     s3 = boto3.client("s3")
-    catalog = find_catalog(boto3.Session(), s3)
+    catalog = find_catalog(boto3.Session(), s3, to_delete=True)
     with connect() as connection:
-        found = plan(connection, s3, catalog, name)
+        found = plan(connection, s3, catalog, name, gone or ())
     _print_plan(found)
     if not yes and not typer.confirm(f"Delete {name}?"):
         raise typer.Exit(1)
-    done = delete(connect, s3, catalog, name, operating_system_user())
-    print_line(f"{name} is deleted." + (" Delete what is left:" if done.left else ""))
-    for one in done.left:
-        print_line(f"  {one.address}: {one.why}")
+    done = delete(connect, s3, catalog, name, operating_system_user(), gone or ())
+    print_line(f"{name} is deleted." + (" Left:" if done.left else ""))
+    for line in _described_left(done):
+        print_line(line)
 
 
 def _print_plan(found: Deletion) -> None:
@@ -189,8 +192,18 @@ def _print_plan(found: Deletion) -> None:
         goes.append(f"{found.table}, the table in the lake")
     if goes:
         print_line("\n".join(["Deletes:", *(f"  {one}" for one in goes)]), "yellow")
-    stays = [f"{one.address}: {one.why}. Delete it where it is" for one in found.left]
+    stays = _described_left(found)
     if found.objects:
-        stays.append("earlier versions of these objects, until the lifecycle of the bucket removes them")
-    stays.append("the record of the set, and its name")
-    print_line("\n".join(["Leaves:", *(f"  {one}" for one in stays)]))
+        stays.append("  earlier versions of these objects, until the lifecycle of the bucket removes them")
+    stays.append("  the record of the set, and its name")
+    print_line("\n".join(["Leaves:", *stays]))
+    if found.gone:
+        print_line("\n".join(["Records as gone:", *(f"  {one}" for one in found.gone)]))
+
+
+def _described_left(found: Deletion) -> list[str]:
+    """Return the files that a deletion leaves, and what to do about them."""
+    lines = [f"  {one.address}: {one.why}" for one in found.left]
+    if lines:
+        lines.append("  Run the command again where these are. If one is gone, add --gone with its address")
+    return lines

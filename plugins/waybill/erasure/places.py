@@ -224,7 +224,7 @@ def sharing_files(target: Target) -> list[str]:
 def _end_of_set(location: str, name: str, *, is_deleted: bool) -> str:
     command = f"`waybill features delete-set {name}`"
     if is_deleted:
-        return f"somebody deletes the file where it is: {command} did not reach it"
+        return f"{command} runs where the file is, or is told by --gone that it is gone: so far it did not reach it"
     where = "" if location.startswith("s3://") else " on the machine with the file"
     return f"an operator runs {command}{where}, or deletes the file"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from psycopg import Connection
 
@@ -49,22 +50,39 @@ class Deletion:
     """Files of rows in folders of this machine, whose manifests lie beside them, and copies of rows that died."""
     table: str | None
     left: list[Left]
+    gone: list[str]
+    """The addresses out of reach of which the caller says that they are gone."""
 
 
-def plan(connection: Connection, s3: S3Client, catalog: Catalog | None, name: str) -> Deletion:
+def plan(
+    connection: Connection, s3: S3Client, catalog: Catalog | None, name: str, gone: Collection[str] = ()
+) -> Deletion:
     """Return what a deletion would do now. For a set that was deleted, this is what is left of it.
 
+    Args:
+        connection: to the warehouse.
+        s3: the client of the bucket.
+        catalog: what `find_catalog` returns.
+        name: the name of the set.
+        gone: addresses of the set out of reach, of which the caller knows that nothing of the set is there.
+
     Raises:
-        CommandFailed: the catalog does not answer, or the set has a table and there is no catalog.
-        DataError: there is no such set.
+        CommandFailed: the catalog does not answer, S3 refuses a request, or the set has a table and the catalog has no
+            database for it.
+        DataError: there is no such set, or an address of `gone` is none of the set, or the file is there.
     """
     found = stored_sets(connection, name=name, with_deleted=True)
     if not found:
         raise DataError(f"there is no training set {name}; `waybill features training-sets` lists them")
     [stored] = found
-    if stored.lake_table and catalog is None and not stored.deleted_at:
+    if (
+        stored.lake_table
+        and not stored.deleted_at
+        and not (catalog and set_tables.has_database_of(catalog, s3, stored.lake_table))
+    ):
         raise CommandFailed(
-            f"{name} has the table {stored.lake_table}, and the catalog of the lake is not in use. Set "
+            f"{name} has the table {stored.lake_table}, and the catalog of the lake "
+            f"{'has no such database' if catalog else 'is not in use'}. Set "
             "WAYBILL_LAKE_CATALOG and WAYBILL_LAKE_DATABASE as they were when the set was made."
         )
     places = stored.left_locations if stored.deleted_at else [*stored.earlier_locations, stored.location]
@@ -80,28 +98,59 @@ def plan(connection: Connection, s3: S3Client, catalog: Catalog | None, name: st
         files += [copy for copy in [unfinished_copy(Path(place))] if os.path.lexists(copy)]
     table = stored.lake_table or set_tables.table_of(name)
     both = [one for address in sorted(objects) for one in (address, _manifest_of(address))]
+    found_objects = [address for address in both if _exists(s3, address)]
+    left += [Left(place, "not found") for place in sorted(objects & {*places} - {*found_objects})]
+    for address in gone:
+        if address not in places:
+            raise DataError(f"--gone: {name} has no file {address} left. It has: {', '.join(places) or 'none'}")
+        if address not in {one.address for one in left}:
+            raise DataError(f"--gone: {address} is there. Run the command without it to delete the file.")
     return Deletion(
         stored,
-        [address for address in both if exists(s3, *bucket_and_key(address))],
+        found_objects,
         files,
         table if catalog and set_tables.is_table_of(catalog, s3, table, name) else None,
-        left,
+        [one for one in left if one.address not in gone],
+        sorted(gone),
     )
 
 
-def delete(connect: Callable[[], Connection], s3: S3Client, catalog: Catalog | None, name: str, by: str) -> Deletion:
+_UPDATE: Final = """
+update waybill.training_set
+set
+  left_locations = %(left)s,
+  gone_locations = gone_locations || (
+    select coalesce(jsonb_agg(jsonb_build_object('address', address, 'by', %(by)s::text, 'at', now())), '[]')
+    from unnest(%(gone)s::text[]) as g (address)
+  ),
+  deleted_at = coalesce(deleted_at, clock_timestamp()),
+  deleted_by = coalesce(deleted_by, %(by)s)
+where name = %(name)s
+"""
+
+
+def delete(
+    connect: Callable[[], Connection],
+    s3: S3Client,
+    catalog: Catalog | None,
+    name: str,
+    by: str,
+    gone: Collection[str] = (),
+) -> Deletion:
     """Delete a training set; return what was done. Its record stays, and its name is not given to another set.
 
     If it dies, the set counts as not deleted, and a second run completes it. Of a set that was deleted, the files that
     are left on this machine are deleted. Earlier versions of the objects stay until the lifecycle of the bucket
-    removes them. Raises as `plan` does.
+    removes them. Those of `gone` are recorded with who says so. Raises as `plan` does.
     """
     with connect() as connection, advisory_lock(connection, lock_of(name)):
-        found = plan(connection, s3, catalog, name)
+        found = plan(connection, s3, catalog, name, gone)
         if catalog and found.table:
-            set_tables.drop(catalog, s3, found.table)
+            with _errors_of_s3(f"files of the table {found.table}"):
+                set_tables.drop(catalog, s3, found.table)
         for address in found.objects:
-            remove(s3, *bucket_and_key(address))
+            with _errors_of_s3(address):
+                remove(s3, *bucket_and_key(address))
         for path in found.files:
             has_manifest = manifest_beside(path, name) is not None and path != unfinished_copy(path)
             try:
@@ -111,13 +160,29 @@ def delete(connect: Callable[[], Connection], s3: S3Client, catalog: Catalog | N
             except OSError as error:
                 rows = str(path.with_suffix(".parquet"))
                 found.left.append(Left(rows, f"{path.name} cannot be deleted: {error.strerror}"))
-        connection.execute(
-            "update waybill.training_set set left_locations = %s, "
-            "deleted_at = coalesce(deleted_at, clock_timestamp()), deleted_by = coalesce(deleted_by, %s) "
-            "where name = %s",
-            ([one.address for one in found.left], by, name),
-        )
+        left = sorted({one.address for one in found.left})
+        connection.execute(_UPDATE, {"left": left, "gone": found.gone, "by": by, "name": name})
         return found
+
+
+@contextmanager
+def _errors_of_s3(what: str) -> Iterator[None]:
+    """Name what S3 refuses, and the next step."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        raise CommandFailed(
+            f"S3 refused {error.operation_name} of {what}: {code}. The set is not deleted. Check the credentials and "
+            "their rights to the bucket, and run the command again: it completes the deletion."
+        ) from error
+
+
+def _exists(s3: S3Client, address: str) -> bool:
+    with _errors_of_s3(address):
+        return exists(s3, *bucket_and_key(address))
 
 
 def _manifest_of(address: str) -> str:
@@ -128,7 +193,7 @@ def _reason_to_leave(path: Path, stored: StoredSet) -> str | None:
     """Return why a file in a folder is left to a person; None if it is deleted."""
     try:
         if not path.is_file():
-            return "not on this machine, or gone"
+            return "not on this machine"
         is_own = is_file_of(path, stored.name, [stored.manifest])
         return None if is_own else f"another file than that of {stored.name} is there now"
     except OSError as error:

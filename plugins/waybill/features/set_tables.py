@@ -34,42 +34,52 @@ FILE_SHA256: Final = "waybill.file-sha256"
 CONTENT_SHA256: Final = "waybill.content-sha256"
 _UTC: Final = ("UTC", "Etc/UTC", "+00:00", "Z")
 _METADATA: Final = ".metadata.json"
-_WITHOUT: Final = "`waybill features training-set --output FOLDER` makes no table and needs no catalog."
+_WITHOUT: Final = " `waybill features training-set --output FOLDER` makes no table and needs no catalog."
 
 
-def find_catalog(session: boto3.Session, s3: S3Client) -> Catalog | None:
+def find_catalog(session: boto3.Session, s3: S3Client, *, to_delete: bool = False) -> Catalog | None:
     """Return the catalog for the tables of training sets; None if the lake is not in use.
 
     It is not in use if the catalog has no database of the lake. S3 Tables take no file that lies elsewhere, so with
-    them training sets are Parquet only.
+    them training sets are Parquet only. Deletions need no database for training sets: there may be folders only.
 
     Raises:
         CommandFailed: the catalog does not answer, or has the database of the lake and none for training sets.
     """
-    from pyiceberg.exceptions import NoSuchNamespaceError
-
     if is_s3_tables(settings().lake_catalog or ""):
         return None
-    with _errors_of_catalog(session.region_name or s3.meta.region_name):
+    with _errors_of_catalog(session.region_name or s3.meta.region_name, "" if to_delete else _WITHOUT):
         catalog = open_catalog(session, s3)
-        try:
-            catalog.load_namespace_properties((settings().lake_database,))
-        except NoSuchNamespaceError:
+        if not _has_database(catalog, settings().lake_database):
             return None
         database = settings().training_database
-        try:
-            catalog.load_namespace_properties((database,))
-        except NoSuchNamespaceError:
+        if not to_delete and not _has_database(catalog, database):
             raise CommandFailed(
                 f"The catalog of the lake has no database {database} for training sets. Run `terraform apply`, or "
-                f"start the embedded stack again with `make up`, and run the command again. {_WITHOUT}"
-            ) from None
+                f"start the embedded stack again with `make up`, and run the command again.{_WITHOUT}"
+            )
         return catalog
 
 
+def has_database_of(catalog: Catalog, s3: S3Client, table_name: str) -> bool:
+    """Return whether the catalog has the database of a table."""
+    with _errors_of_catalog(s3.meta.region_name):
+        return _has_database(catalog, table_name.partition(".")[0])
+
+
+def _has_database(catalog: Catalog, database: str) -> bool:
+    from pyiceberg.exceptions import NoSuchNamespaceError
+
+    try:
+        catalog.load_namespace_properties((database,))
+    except NoSuchNamespaceError:
+        return False
+    return True
+
+
 @contextmanager
-def _errors_of_catalog(region: str) -> Iterator[None]:
-    """Name the catalog and the next step if it fails."""
+def _errors_of_catalog(region: str, otherwise: str = "") -> Iterator[None]:
+    """Name the catalog and the next step if it fails, and what is possible otherwise."""
     from pyiceberg.exceptions import RESTError
     from requests.exceptions import RequestException
 
@@ -79,7 +89,7 @@ def _errors_of_catalog(region: str) -> Iterator[None]:
         what = "refused the request" if isinstance(error, RESTError) else "does not answer"
         raise CommandFailed(
             f"The catalog of the lake, {catalog_address(region)}, {what}: {type(error).__name__}. On the embedded "
-            "stack, run `make up`. Then run the command again: it completes what is there. " + _WITHOUT
+            f"stack, run `make up`. Then run the command again: it completes what is there.{otherwise}"
         ) from error
 
 
@@ -105,13 +115,13 @@ def schema_of(wanted: TrainingSet) -> Schema:
         if former != column.name:
             raise DataError(
                 f"{source}: rename {former} or {column.name}: the names differ by case only, and readers of the lake "
-                f"ignore the case. {_WITHOUT}"
+                f"ignore the case.{_WITHOUT}"
             )
         kind = _type_of(column.type, len(columns) + number)
         if kind is None:
             raise DataError(
                 f"{source}: {column.name} has the type {column.type}, which tables of the lake lack. Cast it, "
-                f"instants to timestamp[us, UTC], or leave it out. {_WITHOUT}"
+                f"instants to timestamp[us, UTC], or leave it out.{_WITHOUT}"
             )
         fields.append(NestedField(number, column.name, kind, required=False, doc=comments.get(column.name)))
     return Schema(*fields)
@@ -148,7 +158,7 @@ def drop_unless(catalog: Catalog, s3: S3Client, name: str, file_sha256: str) -> 
 
     Raises `DataError` if the table is none of this set.
     """
-    with _errors_of_catalog(s3.meta.region_name):
+    with _errors_of_catalog(s3.meta.region_name, _WITHOUT):
         table = _find(catalog, name)
         if table and _snapshot_with(table, file_sha256) is None:
             _drop(catalog, s3, table)
@@ -156,7 +166,7 @@ def drop_unless(catalog: Catalog, s3: S3Client, name: str, file_sha256: str) -> 
 
 def refuse_other(catalog: Catalog, s3: S3Client, name: str) -> None:
     """Raise `DataError` if the table of a set is one of another set, or of somebody else."""
-    with _errors_of_catalog(s3.meta.region_name):
+    with _errors_of_catalog(s3.meta.region_name, _WITHOUT):
         _find(catalog, name)
 
 
@@ -175,7 +185,7 @@ def write(catalog: Catalog, s3: S3Client, wanted: TrainingSet, found: dict[str, 
     from pyiceberg.typedef import Record
 
     name, sha256 = found["name"], found["file_sha256"]
-    with _errors_of_catalog(s3.meta.region_name):
+    with _errors_of_catalog(s3.meta.region_name, _WITHOUT):
         table = _find(catalog, name)
         if table and (there := _snapshot_with(table, sha256)) is not None:
             return there

@@ -59,13 +59,15 @@ class StoredSet:
     deleted_at: datetime | None
     deleted_by: str | None
     left_locations: list[str]
-    """The addresses that the deletion did not reach: files in folders of other machines."""
+    """The addresses that the deletion did not reach: files on other machines, and objects that were not found."""
+    gone_locations: list[dict[str, str]]
+    """Addresses that it did not reach either, and of which somebody said that they are gone: address, by, at."""
 
 
 _SELECT: Final = """
 select
   name, views, is_as_of_now, location, earlier_locations, lake_table, snapshot_id, row_count, content_sha256, manifest,
-  created_by, created_at, deleted_at, deleted_by, left_locations
+  created_by, created_at, deleted_at, deleted_by, left_locations, gone_locations
 from waybill.training_set
 where (%(name)s::text is null or name = %(name)s)
   and (%(table)s::text is null or views @> array[%(table)s::text])
