@@ -193,6 +193,11 @@ def test_batches_do_not_change_the_set(file: Path, tmp_path: Path, monkeypatch: 
         ("payer_id;ts\n1;2026-03-01T00:00:00Z\n", "It has payer_id;ts. It is one column: separate columns by commas"),
         ("payer_id,at\n1,2026-03-01T00:00:00Z\n", "ts is missing.* --time-column, in Python time_column"),
         (",payer_id,ts\n0,1,2026-03-01T00:00:00Z\n", "column 1 has no name.* index=False"),
+        (
+            "payer_id,ts\n1,2026-03-01T00:00:00Z\n1,0000-01-01T00:00:00Z\n",
+            "row 2: ts is '0000-01-01 00:00:00.000000Z', and the years are 1 to 9999",
+        ),
+        pytest.param("payer_id,ts,a\0b\n1,2026-03-01T00:00:00Z,1\n", "name of a column has a NUL", id="NUL in a name"),
     ],
 )
 def test_wrong_labels_are_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -200,6 +205,15 @@ def test_wrong_labels_are_refused(text: str, message: str, tmp_path: Path) -> No
     path.write_text(text, "utf-8", "surrogateescape")
     with pytest.raises(DataError, match=message):
         prepare(path, ["spend:1"])
+
+
+@pytest.mark.usefixtures("declared")
+def test_a_day_that_postgresql_cannot_read_is_refused_by_its_row(include_dir: Path, tmp_path: Path) -> None:
+    write_view(include_dir, "births_v1", [column("born", "date", 2)], [column("amount", "numeric(12,2)")])
+    path = tmp_path / "labels.csv"
+    path.write_text("born,ts\n0001-01-01,2026-03-01T00:00:00Z\n0000-12-31,2026-03-01T00:00:00Z\n")
+    with pytest.raises(DataError, match="row 2: born is '0000-12-31', which is no value of the type date"):
+        prepare(path, ["births:1"])
 
 
 @pytest.mark.usefixtures("spend")
@@ -214,6 +228,10 @@ def test_labels_in_the_future_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
+        (
+            pd.DataFrame({"payer_id": [1], "ts": pd.array([-(10**12)], pd.ArrowDtype(pa.timestamp("s", "UTC")))}),
+            "row 1: ts is '-29719-04-05 .*', and the years are 1 to 9999",
+        ),
         (pd.DataFrame({"payer_id": [1], "ts": [pd.Timestamp("2026-03-01")]}), "row 1: ts has no offset from UTC"),
         (pd.DataFrame({"payer_id": [1], "ts": [pd.Timestamp("2026-03-01T00:00:00Z")], "x": [[1]]}), "single values"),
         (
@@ -272,9 +290,11 @@ def test_an_entity_that_only_postgresql_can_read_is_refused_by_its_row(
     create(warehouse, write_view(include_dir, "visits_v1", [column("visitor", "uuid", 2)], features))
     warehouse.commit()
     path, right = tmp_path / "labels.csv", "6f1c1c1e-0000-4000-8000-000000000000"
-    path.write_text(f"visitor,ts\n{right},2026-03-01T00:00:00Z\nnobody,2026-03-01T00:00:00Z\n")
-    with pytest.raises(DataError, match=r"labels.csv: row 2: visitor is 'nobody', which is no value of the type uuid"):
-        write_set(prepare(path, ["visits:1"]), connect, tmp_path / "set")
+    for wrong in ("no\0body", "nobody"):
+        path.write_text(f"visitor,ts\n{right},2026-03-01T00:00:00Z\n{wrong},2026-03-01T00:00:00Z\n")
+        message = f"labels.csv: row 2: visitor is {wrong!r}, which is no value of the type uuid"
+        with pytest.raises(DataError, match=re.escape(message)):
+            write_set(prepare(path, ["visits:1"]), connect, tmp_path / "set")
     secret = column("visitor", "uuid", 2, is_restricted=True)
     create(warehouse, write_view(include_dir, "secret_v1", [secret], features))
     warehouse.commit()

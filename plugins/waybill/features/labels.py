@@ -12,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -218,6 +218,8 @@ def _check_columns(source: str, schema: pa.Schema, entities: Sequence[Column], t
             f"{source}: labels need the columns {in_series(wanted, 'and')}, and {in_series(missing, 'and')} "
             f"{'is' if len(missing) == 1 else 'are'} missing. It has {', '.join(schema.names)}.{step}"
         )
+    if any("\0" in name for name in schema.names):
+        raise DataError(f"{source}: the name of a column has a NUL character")
     if unnamed := [place for place, name in enumerate(schema.names, 1) if _INDEX_OF_PANDAS.fullmatch(name)]:
         raise DataError(
             f"{source}: column {unnamed[0]} has no name. If it is the index of a DataFrame, write the file with "
@@ -291,8 +293,37 @@ def _typed(
                 f"example labels[{field.name!r}].dt.tz_localize('UTC')."
             )
         described = columns.get(field.name)
-        table = table.set_column(place, field.name, _cast(source, field.name, column, kind, before, described))
+        typed = _cast(source, field.name, column, kind, before, described)
+        if pa.types.is_temporal(kind):
+            _check_years(source, field.name, typed, before, described)
+        elif described and pa.types.is_string(kind):
+            _check_texts(source, described, typed, before)
+        table = table.set_column(place, field.name, typed)
     return table
+
+
+def _check_years(source: str, name: str, column: Any, before: int, described: Column | None) -> None:
+    """Raise `DataError` for the first instant or day that Python cannot have. Arrow also has years before 1."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ends = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    first, last = (pa.scalar(end).cast(column.type, safe=False) for end in ends)
+    outside = pc.index(pc.or_(pc.less(column, first), pc.greater(column, last)), value=True).as_py()
+    if outside >= 0:
+        text = column.slice(outside, 1).cast(pa.string())[0].as_py()
+        if described:
+            raise wrong_value(source, before + 1 + outside, described, text)
+        raise DataError(f"{source}: row {before + 1 + outside}: {name} is {text!r}, and the years are 1 to 9999")
+
+
+def _check_texts(source: str, described: Column, column: Any, before: int) -> None:
+    """Raise `DataError` for the first text with a NUL character, which PostgreSQL cannot have."""
+    import pyarrow.compute as pc
+
+    wrong = pc.index(pc.match_substring(column, "\0"), value=True).as_py()
+    if wrong >= 0:
+        raise wrong_value(source, before + 1 + wrong, described, column[wrong].as_py())
 
 
 def _has_instants(kind: pa.DataType) -> bool:
