@@ -232,7 +232,9 @@ def test_who_waits_too_long_is_told(stack: Stack, landed: Landing, keep: Keep) -
     with kept.reader():
         with pytest.raises(AllInUse, match=r"all 1 connections of this process were in use for 0\.1 s"), kept.reader():
             pass
-        assert client(stack, landed, kept).get(f"{PATH}7").status_code == 503
+        answer = client(stack, landed, kept).get(f"{PATH}7")
+        assert answer.status_code == 503
+        assert "All connections of the web server to the warehouse are in use. Try again" in answer.text
     with kept.reader() as connection:
         assert connection.execute("select 1").fetchone() == (1,)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +38,17 @@ def read(table: str, *, period: str | date | None = None, as_of: str | date | No
 
     Args:
         table: a report, dataset, derived table or version of a feature view: `billing_report.top_customers`.
-        period: only the rows of a month, week or day, such as `2026-03`, `2026-W13` or `2026-03-31`. A date is a day.
-        as_of: only for datasets: the rows as they were known just before this day.
+        period: only the rows of a month, week or day, such as `2026-03`, `2026-W13` or `2026-03-31`. A date is a day,
+            and of an instant its date counts.
+        as_of: only for datasets: the rows as they were known just before this day. Of an instant its date counts.
 
     Raises:
         DataError: the table is unknown, was not loaded, has no such periods, or was not built for the period; the
             warehouse does not answer.
         SettingsError: the address of the reader, or the key of the pseudonyms, is missing.
     """
-    contract = _contract(table)
-    source, condition = _source(contract, as_of), _condition(contract, period)
+    contract, period = _contract(table), _day(period)
+    source, condition = _source(contract, _day(as_of)), _condition(contract, period)
     rows = sql.SQL("from {} as r {} order by {}").format(source, condition, columns_sql(contract.row_key, "r"))
     with _reader() as connection, connection.transaction():
         _check_exists(connection, contract)
@@ -122,7 +123,7 @@ def trace(report: str, period: str | date | None = None) -> Trace:
 
     with _reader() as connection, connection.transaction():
         table = provenance.built_report(connection, report)
-        wanted = Period.named(str(period)) if period else provenance.newest_period(connection, table)
+        wanted = Period.named(str(_day(period))) if period else provenance.newest_period(connection, table)
         found = provenance.trace(connection, table, wanted)
     facts = ("row_count", "content_sha256", "sql_sha256", "code_version", "run_id", "built_at", "is_outdated")
     return Trace(
@@ -139,6 +140,11 @@ def _contract(table: str) -> Contract:
     if not isinstance(table, str) or table not in contracts:
         raise DataError(f"there is no table {table!r}: {likeliest(str(table), {*contracts})}")
     return contracts[table]
+
+
+def _day(value: str | date | None) -> str | date | None:
+    """Return the date of an instant, also of a `Timestamp` of pandas, and anything else as it is."""
+    return value.date() if isinstance(value, datetime) else value
 
 
 def _source(contract: Contract, as_of: str | date | None) -> sql.Composable:

@@ -20,6 +20,7 @@ from waybill.views.access import access_of
 from waybill.views.business.report import NothingBuilt
 from waybill.views.responses import HEADERS
 from waybill.warehouse.connection import STATEMENT_TIMEOUT_SECONDS, without_values
+from waybill.warehouse.kept_connections import AllInUse
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,9 @@ def _problem(request: Request, error: Exception) -> _Problem:
 
 def _warehouse_problem(error: psycopg.Error) -> _Problem:
     match error:
+        case AllInUse():
+            text = "All connections of the web server to the warehouse are in use. Try again in a moment."
+            return "Service unavailable", text, 503
         case psycopg.errors.UndefinedTable() | psycopg.errors.InvalidSchemaName():
             text = (
                 "The warehouse has no tables of Waybill yet. To load sample data locally, run `make demo`. "
