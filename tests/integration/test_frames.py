@@ -123,6 +123,7 @@ def test_a_waybill_has_files_and_checks() -> None:
         (lambda: waybill.training_set([1], "customer_orders:1"), "labels are a DataFrame, or the path"),
         (lambda: waybill.read("messaging_report.top_customers", as_of="2026-03-01"), "as_of is for datasets"),
         (lambda: waybill.read("messaging.traffic", as_of="March"), "as_of is 'March', which is no day"),
+        (lambda: waybill.read("messaging.traffic", as_of=pd.NaT), "as_of is NaT, which is no day"),
         (lambda: waybill.read("messaging.customers", period=LAST), "name as_of instead of a period"),
         (lambda: waybill.read("messaging.traffic", period="March"), "'March' is not a period"),
         (lambda: waybill.read("orders.lines"), "the warehouse has no orders.lines"),

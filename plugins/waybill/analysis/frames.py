@@ -7,7 +7,7 @@ are exact and integers may be missing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -144,7 +144,10 @@ def _contract(table: str) -> Contract:
 
 def _day(value: str | date | None) -> str | date | None:
     """Return the date of an instant, also of a `Timestamp` of pandas, and anything else as it is."""
-    return value.date() if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        with suppress(ValueError):  # NaT of pandas counts as one
+            return value.date()
+    return value
 
 
 def _source(contract: Contract, as_of: str | date | None) -> sql.Composable:
