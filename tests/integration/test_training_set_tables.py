@@ -518,6 +518,14 @@ def test_what_s3_refuses_is_named(sets: Sets, monkeypatch: pytest.MonkeyPatch) -
         assert done.exit_code == 1
     assert len(stored_sets(sets.connection)) == 1
 
+    # A real server refuses a store with unknown credentials.
+    wrong = boto3.client("s3", aws_access_key_id="nobody", aws_secret_access_key="nothing")
+    with pytest.raises(
+        CommandFailed, match=r"S3 refused HeadObject of s3://.*/training/other\.parquet: 403\. .* again"
+    ):
+        store(prepare(sets.labels, ["spend:1"]), connect, "ann", name="other", target=wrong)
+    assert len(stored_sets(sets.connection)) == 1
+
 
 def test_a_set_in_a_folder_needs_no_database_of_sets(
     sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

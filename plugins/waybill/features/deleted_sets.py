@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,13 +21,15 @@ from waybill.features.stored_sets import (
     stored_sets,
     unfinished_copy,
 )
-from waybill.outputs.export import exists, remove
+from waybill.outputs.export import errors_of_s3, exists, remove
 from waybill.settings import settings
 from waybill.warehouse.connection import advisory_lock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from pyiceberg.catalog import Catalog
+
+_NOT_DELETED: Final = "The set is not deleted"
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,10 @@ def delete(
     with connect() as connection, advisory_lock(connection, lock_of(name)):
         found = plan(connection, s3, catalog, name, gone)
         if catalog and found.table:
-            with _errors_of_s3(f"files of the table {found.table}"):
+            with errors_of_s3(f"files of the table {found.table}", _NOT_DELETED):
                 set_tables.drop(catalog, s3, found.table)
         for address in found.objects:
-            with _errors_of_s3(address):
+            with errors_of_s3(address, _NOT_DELETED):
                 remove(s3, *bucket_and_key(address))
         for path in found.files:
             has_manifest = manifest_beside(path, name) is not None and path != unfinished_copy(path)
@@ -165,23 +166,8 @@ def delete(
         return found
 
 
-@contextmanager
-def _errors_of_s3(what: str) -> Iterator[None]:
-    """Name what S3 refuses, and the next step."""
-    from botocore.exceptions import ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        raise CommandFailed(
-            f"S3 refused {error.operation_name} of {what}: {code}. The set is not deleted. Check the credentials and "
-            "their rights to the bucket, and run the command again: it completes the deletion."
-        ) from error
-
-
 def _exists(s3: S3Client, address: str) -> bool:
-    with _errors_of_s3(address):
+    with errors_of_s3(address, _NOT_DELETED):
         return exists(s3, *bucket_and_key(address))
 
 

@@ -22,7 +22,7 @@ from waybill.contracts.locations import TRAINING_PREFIX
 from waybill.errors import DataError
 from waybill.features import set_tables
 from waybill.features.training_set import TrainingSet, manifest, read_set, write_tables
-from waybill.outputs.export import PARQUET, put
+from waybill.outputs.export import PARQUET, errors_of_s3, put
 from waybill.scratch import scratch_folder
 from waybill.settings import settings
 from waybill.warehouse.connection import advisory_lock
@@ -111,7 +111,7 @@ def store(
         catalog: for the bucket, the catalog in which the set becomes a table; None if the lake is not in use.
 
     Raises:
-        CommandFailed: the catalog does not answer.
+        CommandFailed: the catalog does not answer, or S3 refuses a request.
         DataError: the name is wrong or belongs to another set, the folder has another file of the name, the labels are
             refused, or the table cannot have them.
     """
@@ -264,14 +264,15 @@ def _write_to_bucket(
     """
     bucket, key = settings().lake_bucket, f"{TRAINING_PREFIX}{found['name']}"
     address = f"s3://{bucket}/{key}.parquet"
-    if catalog:  # a table of other bytes could not read the new file
-        set_tables.drop_unless(catalog, s3, found["name"], found["file_sha256"])
-    with file.open("rb") as rows:
-        put(s3, bucket, f"{key}.parquet", rows, PARQUET)
-    if catalog:
-        snapshot = set_tables.write(catalog, s3, wanted, found, address, file)
-        found |= {"table": set_tables.table_of(found["name"]), "snapshot_id": snapshot}
-    put(s3, bucket, f"{key}.json", io.BytesIO(_as_json(found).encode()), "application/json")
+    with errors_of_s3(address, "The set is not registered"):
+        if catalog:  # a table of other bytes could not read the new file
+            set_tables.drop_unless(catalog, s3, found["name"], found["file_sha256"])
+        with file.open("rb") as rows:
+            put(s3, bucket, f"{key}.parquet", rows, PARQUET)
+        if catalog:
+            snapshot = set_tables.write(catalog, s3, wanted, found, address, file)
+            found |= {"table": set_tables.table_of(found["name"]), "snapshot_id": snapshot}
+        put(s3, bucket, f"{key}.json", io.BytesIO(_as_json(found).encode()), "application/json")
     return address
 
 

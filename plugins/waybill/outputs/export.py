@@ -6,6 +6,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from io import BufferedReader, BytesIO
@@ -15,6 +16,7 @@ from psycopg import Connection, sql
 
 from waybill.contracts import Column, Contract
 from waybill.contracts.contract import numeric_digits
+from waybill.errors import CommandFailed
 from waybill.outputs.formulas import neutralised
 from waybill.outputs.masking import masked_columns, masked_select, use_key
 from waybill.settings import settings
@@ -188,6 +190,25 @@ def put(
     headers = {"ContentType": content_type} | ({"CacheControl": cache_control} if cache_control else {})
     s3.upload_fileobj(body, bucket, key, headers | {"Metadata": {"sha256": sha256}})
     return True
+
+
+@contextmanager
+def errors_of_s3(what: str, outcome: str) -> Iterator[None]:
+    """Name what S3 refuses, what that means for a command that may be repeated, and the next step."""
+    from boto3.exceptions import S3UploadFailedError
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except (ClientError, S3UploadFailedError) as error:
+        refused = error if isinstance(error, ClientError) else error.__context__
+        if not isinstance(refused, ClientError):
+            raise
+        code = refused.response.get("Error", {}).get("Code", "unknown")
+        raise CommandFailed(
+            f"S3 refused {refused.operation_name} of {what}: {code}. {outcome}. Check the credentials and their rights "
+            "to the bucket, and run the command again: it completes what is there."
+        ) from error
 
 
 def remove(s3: S3Client, bucket: str, key: str) -> None:
