@@ -16,7 +16,8 @@ from waybill.contracts import Column
 from waybill.contracts.classification import RESTRICTED
 from waybill.contracts.feature_views import FeatureView, find_feature_view
 from waybill.errors import DataError
-from waybill.features.labels import BATCH, Labels, read_labels, rows_as_csv, wrong_value
+from waybill.features.label_types import wrong_value
+from waybill.features.labels import BATCH, Labels, read_labels, rows_as_csv
 from waybill.features.point_in_time import LEAKS, Join, Snapshot, array_text, first_invalid, look_up, snapshot
 from waybill.formatting import in_series
 from waybill.run import code_version
