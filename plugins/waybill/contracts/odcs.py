@@ -26,7 +26,7 @@ from waybill.contracts.contract import (
 )
 from waybill.contracts.custom_properties import values_of
 from waybill.contracts.file_format import NO_QUOTE, UNDECLARED, FileFormat, encoding_named
-from waybill.contracts.locations import domain_of, report_schema
+from waybill.contracts.locations import SCHEMAS, domain_of, report_schema
 from waybill.contracts.member_paths import split_path
 from waybill.contracts.number_format import NumberFormat
 from waybill.contracts.semantics import CADENCES, HOURS, OPERATORS, normal_type
@@ -325,6 +325,11 @@ def load_domain(domain: str) -> dict[str, Contract]:
     folder = settings().include_dir / "contracts" / domain
     contracts = [load(path) for path in sorted(folder.glob("*.yaml"))]
     return {contract.name: contract for contract in contracts}
+
+
+def load_derived(domain: str) -> dict[str, Contract]:
+    """Return the contracts of a domain's star schema, reports and feature views, by table."""
+    return {one.table: one for make in SCHEMAS for one in load_domain(make(domain)).values()}
 
 
 def references(domain: str) -> dict[str, set[str]]:

@@ -21,13 +21,13 @@ from waybill.contracts import Column, Contract, load_domain
 from waybill.contracts.contract import FLOATS, HISTORY_COLUMNS
 from waybill.contracts.domains import load_manifest
 from waybill.contracts.feature_views import FeatureView
-from waybill.contracts.locations import SCHEMAS, domain_of
+from waybill.contracts.locations import domain_of
+from waybill.contracts.odcs import load_derived
 from waybill.derived.build import dataset_relations, insert_rows, named_tables, of_period
 from waybill.errors import DataError
 from waybill.formatting import count
 from waybill.period import Period
-from waybill.settings import settings
-from waybill.warehouse.change_log import day_sql
+from waybill.warehouse.change_log import day_sql, local_day_sql
 from waybill.warehouse.connection import one_row, without_values
 from waybill.warehouse.schema import PROVENANCE, columns_sql, relation, subquery
 
@@ -103,11 +103,7 @@ def raise_outside_window(
 def _hidden(view: FeatureView, text: str, period: Period) -> list[_Hidden]:
     """Return the rows that the SQL names and must not read: later ones, and those before the declared window."""
     domain = domain_of(view.contract.domain)
-    contracts = {
-        one.table: one
-        for schema in (domain, *(make(domain) for make in SCHEMAS))
-        for one in load_domain(schema).values()
-    }
+    contracts = {one.table: one for one in load_domain(domain).values()} | load_derived(domain)
     tables = dataset_relations(domain) | {table: table for table in contracts}
     is_current = load_manifest(domain).semantics == "current"
     days_before = view.contract.days_before if is_current else None
@@ -144,14 +140,10 @@ def _day(contract: Contract, name: str) -> sql.Composed | None:
     if name == f"{contract.table}_history":
         return sql.SQL("{}::date").format(valid_from)
     if contract.load_mode == "dimension":
-        return _local_day(valid_from) if HISTORY_COLUMNS[0] in contract.names else None
+        return local_day_sql(valid_from) if HISTORY_COLUMNS[0] in contract.names else None
     if contract.load_mode in ("report", "feature"):
         return sql.SQL("{}::date").format(sql.Identifier(contract.key[0]))
     return day_sql(contract, sql.Identifier(contract.period_column)) if contract.period_column else None
-
-
-def _local_day(instant: sql.Composable) -> sql.Composed:
-    return sql.SQL("({} at time zone {})::date").format(instant, sql.Literal(settings().timezone))
 
 
 def _columns(contract: Contract, name: str, period: Period) -> sql.Composable:
@@ -160,7 +152,7 @@ def _columns(contract: Contract, name: str, period: Period) -> sql.Composable:
     if name == f"{contract.table}_history":
         names, day = [*contract.names, *HISTORY_COLUMNS, *PROVENANCE], sql.SQL("{}::date").format(sql.Identifier(until))
     elif contract.load_mode == "dimension" and until in contract.names:
-        names, day = contract.names, _local_day(sql.Identifier(until))
+        names, day = contract.names, local_day_sql(sql.Identifier(until))
     else:
         return sql.SQL("*")
     ended = sql.SQL("case when {} < {}::date then {column} else 'infinity' end as {column}").format(

@@ -12,9 +12,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache, partial
+from functools import partial
 from graphlib import TopologicalSorter
-from typing import Any, Final
+from typing import Any
 
 from psycopg import Connection
 
@@ -242,80 +242,6 @@ def stale_periods(
     return found
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """Days of a derived table that wait for a build, as another table reads them."""
-
-    table: str
-    first: date
-    end: date
-    """The day after the last one."""
-
-
-def waiting_inputs(connection: Connection, domain: str, table: Derived, every: Mapping[str, Derived]) -> list[Waiting]:
-    """Return the days of the derived tables that a feature view reads, also through others, that wait for a build.
-
-    `every` has all derived tables of the domain, whose reports are current. A dimension that waits counts only if the
-    view names it: a table that reads it waits itself for days that changed.
-    """
-    stale = cache(lambda name: stale_periods(connection, domain, every[name]))  # several tables may read the same one
-
-    def of(reader: Derived, is_named: bool) -> list[Waiting]:
-        found: list[Waiting] = []
-        for one in (every[name] for name in reader.inputs if name in every):
-            name, contract = one.contract.table, one.contract
-            for period in stale(name):
-                if period is not ALL_TIME:
-                    found.append(Waiting(name, period.start, period.end))
-                elif is_named and _unseen_changes(connection, one, period) is not None:
-                    found.append(Waiting(name, date.min, date.max))
-            found += [_read_by(contract, inner) for inner in of(one, is_named=False)]
-        return found
-
-    return of(table, is_named=True)
-
-
-def waiting_as_of(connection: Connection, domain: str, table: Derived, periods: Iterable[Period]) -> list[Waiting]:
-    """Return the same for a domain whose reports are as of the end of a period.
-
-    These are the periods of reports and other feature views that are out of date, and those among `periods` that were
-    never built.
-    """
-    views = {one.contract.table: one for one in feature_tables(domain)}
-    contracts = {one.table: one for make in SCHEMAS for one in load_domain(make(domain)).values()}
-
-    def of(reader: Derived, wanted: Iterable[Period]) -> list[Waiting]:
-        found: list[Waiting] = []
-        for name in derived_inputs(domain, reader):
-            contract = contracts[name]
-            query = "select period from waybill.publication where report = %s and cadence = %s"
-            rows = connection.execute(query, (name, contract.cadence)).fetchall()
-            built = [Period.of(contract.cadence, start) for (start,) in rows]
-            missing = {one for one in wanted if one.cadence == contract.cadence}.difference(built)
-            outdated = {period for _, period in out_of_date(connection, domain, built, name, with_features=True)}
-            found += [Waiting(name, one.start, one.end) for one in sorted(missing | outdated)]
-            if name in views:
-                found += [_read_by(contract, inner) for inner in of(views[name], ())]
-        return found
-
-    return of(table, periods)
-
-
-_LONGEST: Final = {"day": 1, "week": 7, "month": 31}
-
-
-def _read_by(contract: Contract, waiting: Waiting) -> Waiting:
-    """Return the days of a derived table whose rows rest on days that wait for a build."""
-    longest = max(_LONGEST.get(cadence, 0) for cadence in contract.cadences)
-    if contract.days_before is None or not longest or date.max in (waiting.first, waiting.end):
-        return Waiting(waiting.table, date.min, date.max)
-    return Waiting(
-        waiting.table,
-        waiting.first - timedelta(days=contract.days_after + longest - 1),
-        waiting.end + timedelta(days=contract.days_before + longest - 1),
-    )
-
-
 def stale_days(connection: Connection, domain: str) -> list[Period]:
     """Return the stale days of all tables derived from the domain's datasets, in order."""
     return sorted(
@@ -368,14 +294,14 @@ def _window(table: Derived, period: Period) -> dict[str, Any]:
 
 def changed_inputs(connection: Connection, table: Derived, period: Period) -> BuildInputs | None:
     """Return the inputs of a period, or None if it was built from the same inputs."""
-    changes = _unseen_changes(connection, table, period)  # counted first: what is loaded meanwhile makes it stale again
+    changes = unseen_changes(connection, table, period)  # counted first: what is loaded meanwhile makes it stale again
     if changes is None:
         return None
     (file_ids,) = one_row(connection, _FILES, _window(table, period))
     return BuildInputs(file_ids, table.inputs, changes)
 
 
-def _unseen_changes(connection: Connection, table: Derived, period: Period) -> int | None:
+def unseen_changes(connection: Connection, table: Derived, period: Period) -> int | None:
     """Return the number of changes in the window of a period, or None if it was built from the same inputs."""
     (changes,) = one_row(
         connection,
@@ -432,7 +358,7 @@ def out_of_date(
             if only in (None, table.contract.table)
             for period in stale_periods(connection, domain, table, periods)
             if only is None or period in periods
-            if period is not ALL_TIME or _unseen_changes(connection, table, period) is not None
+            if period is not ALL_TIME or unseen_changes(connection, table, period) is not None
         ]
     found = []
     for contract, datasets, derived in tables_as_of(domain, with_features=with_features):
@@ -482,7 +408,7 @@ def up_to_date(connection: Connection, domain: str) -> set[str]:
     names = {table.contract.table for table in derived}
     for table in derived:
         is_stale = any(
-            period is not ALL_TIME or _unseen_changes(connection, table, period) is not None
+            period is not ALL_TIME or unseen_changes(connection, table, period) is not None
             for period in stale_periods(connection, domain, table)
         )
         if not is_stale and names.intersection(table.inputs) <= found:

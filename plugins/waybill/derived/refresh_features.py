@@ -19,12 +19,12 @@ from psycopg import Connection
 from waybill.contracts import ContractError, load_domain
 from waybill.contracts.domains import is_on_spark, load_manifest
 from waybill.contracts.feature_views import FeatureView
-from waybill.contracts.locations import SCHEMAS, domain_of
+from waybill.contracts.locations import domain_of
+from waybill.contracts.odcs import load_derived
 from waybill.derived.build import BuildInputs, is_sql_of, known_datasets, known_files
 from waybill.derived.feature import build_feature, open_version
 from waybill.derived.refresh import (
     Derived,
-    Waiting,
     changed_inputs,
     days_read,
     derived_inputs,
@@ -32,9 +32,8 @@ from waybill.derived.refresh import (
     feature_tables,
     report_builds,
     stale_periods,
-    waiting_as_of,
-    waiting_inputs,
 )
+from waybill.derived.waiting import Waiting, waiting_as_of, waiting_inputs
 from waybill.errors import DataError
 from waybill.formatting import count, in_series
 from waybill.period import Period
@@ -58,20 +57,19 @@ def refresh_features(
         raise ContractError(f"The reports of {domain} are computed by Spark, and feature views need the warehouse.")
     tables = feature_tables(domain)
     is_current = load_manifest(domain).semantics == "current"
-    every = derived_tables(domain, with_features=True) if tables and is_current else []
+    derived = derived_tables(domain, with_features=True) if tables and is_current else []
+    every = {one.contract.table: one for one in derived}
     with connection.transaction():  # SQL may name tables for which no file was delivered yet
         for contract in load_domain(domain).values():
             ensure(connection, contract)
-        for make in SCHEMAS:
-            for contract in load_domain(make(domain)).values():
-                if contract.load_mode != "feature":
-                    ensure(connection, contract)
+        for contract in load_derived(domain).values():
+            if contract.load_mode != "feature":
+                ensure(connection, contract)
     rebuilt: dict[str, list[str]] = {}
     failures: list[str] = []
-    by_name = {one.contract.table: one for one in every}
     for table in tables:
         try:
-            if changed := _refresh(connection, domain, table, by_name, run, period, failures):
+            if changed := _refresh(connection, domain, table, every, run, period, failures):
                 rebuilt[table.contract.table] = changed
         except DataError as error:
             failures.append(str(error))
@@ -210,7 +208,7 @@ def _wanted_as_of(connection: Connection, domain: str, table: Derived, period: P
     """Return the period of the run, and earlier and later ones that are complete and were never built."""
     cadence = table.contract.cadence
     datasets = load_domain(domain)
-    known = known_datasets(domain, table.text)
+    known, derived = known_datasets(domain, table.text), derived_inputs(domain, table)
     rows = connection.execute(
         _HISTORY,
         {
@@ -218,9 +216,8 @@ def _wanted_as_of(connection: Connection, domain: str, table: Derived, period: P
             "datasets": [one.table for one in datasets.values() if one.table in known and not one.lands_any_time],
             "derived": [
                 contract.table
-                for make in SCHEMAS
-                for contract in load_domain(make(domain)).values()
-                if contract.table in derived_inputs(domain, table) and cadence in contract.cadences
+                for contract in load_derived(domain).values()
+                if contract.table in derived and cadence in contract.cadences
             ],
             "table": table.contract.table,
         },

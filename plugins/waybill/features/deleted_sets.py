@@ -96,7 +96,8 @@ def plan(
             left.append(Left(place, why))
         else:
             files.append(Path(place))
-        files += [copy for copy in [unfinished_copy(Path(place))] if os.path.lexists(copy)]
+        if os.path.lexists(copy := unfinished_copy(Path(place))):
+            files.append(copy)
     table = stored.lake_table or set_tables.table_of(name)
     both = [one for address in sorted(objects) for one in (address, _manifest_of(address))]
     found_objects = [address for address in both if _exists(s3, address)]

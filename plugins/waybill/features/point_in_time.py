@@ -10,7 +10,7 @@ settings of the transaction, because the role of readers may create no tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -257,7 +257,8 @@ def _look_up_part(
     columns = dict(_columns(join, places))
     kinds = join.schema()
     schema = pa.schema([pa.field(_PLACE, pa.int64()), *(kinds.field(name) for name in columns)])
-    with non_retryable_sql("the point-in-time join"), connection.cursor().copy(_query(join, places)) as copy:
+    query = _query(join, places, columns.values())
+    with non_retryable_sql("the point-in-time join"), connection.cursor().copy(query) as copy:
         found = pa.concat_tables(arrow_tables(map(bytes, copy), schema))
     # Rows come in the order of the look-ups. The server would sort whole rows on disk.
     found = found.take(pc.sort_indices(found[_PLACE]))
@@ -284,7 +285,7 @@ def _setting(place: int) -> str:
     return f"waybill.label_{place}"
 
 
-def _query(join: Join, places: Sequence[int]) -> sql.Composed:
+def _query(join: Join, places: Sequence[int], columns: Iterable[sql.Composable]) -> sql.Composed:
     entity = join.entity_of(places)
     kinds = [*(column.physical_type for column in entity), "timestamptz"]
     names = [*(column.name for column in entity), _AT]
@@ -301,7 +302,7 @@ def _query(join: Join, places: Sequence[int]) -> sql.Composed:
         arrays=arrays,
         names=sql.SQL(", ").join(map(sql.Identifier, [*names, _PLACE])),
         order=sql.SQL(", ").join(map(sql.Identifier, names)),
-        columns=sql.SQL(", ").join([sql.Identifier("l", _PLACE), *(value for _, value in _columns(join, places))]),
+        columns=sql.SQL(", ").join([sql.Identifier("l", _PLACE), *columns]),
         lookups=sql.SQL("").join(lookups),
     )
 

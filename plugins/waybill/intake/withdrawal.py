@@ -103,9 +103,7 @@ def _has_expired(contract: Contract) -> sql.Composable:
     if contract.raw_retention is None:
         return sql.SQL("false")
     kept_from = contract.raw_retention.kept_from(datetime.now(UTC))
-    return sql.SQL("(f.landed_at at time zone {})::date < {}").format(
-        sql.Literal(settings().timezone), sql.Literal(kept_from)
-    )
+    return sql.SQL("{} < {}").format(change_log.local_day_sql(sql.Identifier("f", "landed_at")), sql.Literal(kept_from))
 
 
 def _unseen(

@@ -34,6 +34,7 @@ from waybill.ops.spark_lint import lint_spark_sql
 from waybill.ops.sql_lint import lint_sql
 from waybill.settings import settings
 from waybill.warehouse.evolution import is_changed_version
+from waybill.warehouse.feature_tables import gone_versions
 
 _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
 _AS_OF_THE_PERIOD: Final = re.compile(
@@ -193,15 +194,12 @@ def _of_version(connection: Connection, contract: Contract) -> str | None:
 
 def _without_contract(connection: Connection, contracts: Sequence[Contract], unread: Collection[str]) -> list[str]:
     """Return the versions of feature views that the warehouse has and the project has not."""
-    rows = connection.execute(
-        "select feature_table from waybill.feature_version where feature_table <> all(%s::text[]) order by 1",
-        ([contract.table for contract in contracts],),
-    ).fetchall()
     return [
-        f"{table}: the warehouse has this version of a feature view, and the project has no contract of it. `waybill "
-        f"forget` cannot find people in its log. Restore its contract and SQL file, or run `waybill retire {table}`"
-        for (table,) in rows
-        if table.partition(".")[0] not in unread
+        f"{one.table}: the warehouse has this version of a feature view, and the project has no contract of it. "
+        "`waybill forget` cannot find people in its log. Restore its contract and SQL file, or run "
+        f"`waybill retire {one.table}`"
+        for one in gone_versions(connection, [contract.table for contract in contracts])
+        if one.table.partition(".")[0] not in unread
     ]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from waybill.contracts import Contract, load_domain
+from waybill.contracts import Contract
 from waybill.contracts.domains import load_manifest
 from waybill.contracts.locations import SCHEMAS, raw_layout, read_sql, report_files, sql_folder
-from waybill.contracts.odcs import contract_path
+from waybill.contracts.odcs import contract_path, load_derived
 from waybill.derived.build import named_tables
 
 _FORMER: Final = ("_history", "_changes", "_superseded")
@@ -42,8 +42,7 @@ def _of_history(contract: Contract, datasets: Collection[Contract]) -> Iterator[
         texts |= {str(path): read_sql(path) for path in report_files(sql_folder(contract.domain, make))}
     texts |= {
         f"the check {check.name} of {derived.table}": check.query
-        for make in SCHEMAS
-        for derived in load_domain(make(contract.domain)).values()
+        for derived in load_derived(contract.domain).values()
         for check in derived.checks
         if check.query
     }

@@ -125,7 +125,7 @@ def plan(connection: Connection, name: str, *, is_forced: bool = False) -> Retir
         {"name": name},
     )
     drops.append(f"{count(checks, 'result')} of checks")
-    if view and (sets := training_sets(connection, view)):
+    if view and is_forced and (sets := training_sets(connection, view)):
         were = "was" if len(sets) == 1 else "were"
         names = some_of([one.name for one in sets])
         drops.append(f"what {count(len(sets), 'training set')} {were} made from: {names}")

@@ -34,7 +34,7 @@ from waybill.views.live.content import SHARD_HEADINGS, Content, milliseconds
 from waybill.views.operations.anomalies import AnomalyChart
 from waybill.views.operations.attention import LISTED
 from waybill.views.operations.difference import Difference
-from waybill.views.operations.features import NOTABLE, FeatureState, Gone
+from waybill.views.operations.features import NOTABLE, FeatureState
 from waybill.views.operations.incident_pages import CLOSED, IncidentDetails
 from waybill.views.operations.incident_pages import STATES as INCIDENT_STATES
 from waybill.views.operations.lineage import LineagePage
@@ -44,6 +44,7 @@ from waybill.views.operations.plans import MOST_DAYS, MOST_OBJECTS, cadence_of
 from waybill.views.operations.rejected_rows import Reason, RejectedRow
 from waybill.views.operations.run_report import RunReport
 from waybill.views.operations.scope import Scope, Total
+from waybill.warehouse.feature_tables import Gone
 
 if TYPE_CHECKING:
     from waybill.views.quality_report import QualityReport

@@ -20,8 +20,13 @@ from waybill.warehouse.schema import changed_sql, columns_sql
 def day_sql(contract: Contract, value: sql.Composable) -> sql.Composed:
     """Return the business day of a value of the contract's period column."""
     if contract.has_instants(contract.period_column):
-        return sql.SQL("({} at time zone {})::date").format(value, sql.Literal(settings().timezone))
+        return local_day_sql(value)
     return sql.SQL("{}::date").format(value)
+
+
+def local_day_sql(instant: sql.Composable) -> sql.Composed:
+    """Return the business day of an instant."""
+    return sql.SQL("({} at time zone {})::date").format(instant, sql.Literal(settings().timezone))
 
 
 def changed_days(connection: Connection, contract: Contract, before: str, after: str) -> set[date]:

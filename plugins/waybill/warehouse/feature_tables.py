@@ -137,6 +137,26 @@ def refuse_used(connection: Connection, view: FeatureView, consequence: str) -> 
         )
 
 
+@dataclass(frozen=True)
+class Gone:
+    """A version that was built, and whose files are no longer in the project."""
+
+    table: str
+    name: str
+    """Like `payer_spend:1`."""
+    retired_at: datetime | None
+
+
+def gone_versions(connection: Connection, tables: Iterable[str]) -> list[Gone]:
+    """Return the versions that were built, except for those of these tables, which the project has."""
+    rows = connection.execute(
+        "select feature_table, view || ':' || version, retired_at from waybill.feature_version "
+        "where feature_table <> all(%s::text[]) order by feature_table",
+        ([*tables],),
+    )
+    return [Gone(*row) for row in rows]
+
+
 def is_history_over(connection: Connection, view: FeatureView) -> bool:
     """Return whether a registered training set has rows with values as they were known, so that these must stay.
 

@@ -19,7 +19,7 @@ from waybill.settings import settings
 from waybill.views import catalog
 from waybill.views.operations.freshness import distance
 from waybill.views.operations.scope import Scope
-from waybill.warehouse.feature_tables import UsingSet, training_sets
+from waybill.warehouse.feature_tables import Gone, UsingSet, gone_versions, training_sets
 from waybill.warehouse.schema import relation
 
 NOTABLE: Final = 0.1
@@ -60,15 +60,6 @@ class FailedCheck:
     observed: Decimal | None
     expected: str
     """Like `<= 0.25`."""
-
-
-@dataclass(frozen=True)
-class Gone:
-    """A version that was built, and whose files are no longer in the project."""
-
-    name: str
-    """Like `payer_spend:1`."""
-    retired_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -127,12 +118,6 @@ from waybill.check_result
 where subject = %(table)s and period = %(period)s and not passed
 order by severity, check_name
 """
-_GONE: Final = """
-select view || ':' || version, retired_at
-from waybill.feature_version
-where split_part(feature_table, '.', 1) = any(%(schemas)s) and feature_table <> all(%(tables)s)
-order by feature_table
-"""
 
 
 def feature_states(connection: Connection, scope: Scope, now: datetime) -> list[FeatureState]:
@@ -141,11 +126,11 @@ def feature_states(connection: Connection, scope: Scope, now: datetime) -> list[
     return sorted(found, key=lambda one: one.retired_at is not None)
 
 
-def gone_versions(connection: Connection, scope: Scope) -> list[Gone]:
+def gone_of(connection: Connection, scope: Scope) -> list[Gone]:
     """Return the versions of a scope that were built, and whose files are no longer in the project."""
     tables = [view.table for domain in scope.domains for view in feature_views(domain)]
-    wanted = {"schemas": [feature_schema(domain) for domain in scope.domains], "tables": tables}
-    return [Gone(*row) for row in connection.execute(_GONE, wanted)]
+    schemas = {feature_schema(domain) for domain in scope.domains}
+    return [one for one in gone_versions(connection, tables) if one.table.partition(".")[0] in schemas]
 
 
 def _state(connection: Connection, view: FeatureView, now: datetime) -> FeatureState:

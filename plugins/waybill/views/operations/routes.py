@@ -20,7 +20,7 @@ from waybill.views.access import Access, CurrentAccess
 from waybill.views.operations.anomalies import anomaly_charts
 from waybill.views.operations.changes import rebuilds
 from waybill.views.operations.difference import files_of, published_difference, with_replays
-from waybill.views.operations.features import feature_states, gone_versions
+from waybill.views.operations.features import feature_states, gone_of
 from waybill.views.operations.incident_pages import incident_details, incident_list
 from waybill.views.operations.lineage import lineage_page, pages_about
 from waybill.views.operations.loads import State, loaded_files, rejected_files
@@ -225,7 +225,7 @@ def features(access: CurrentAccess, domain: str | None = None, dag_id: str | Non
     scope = _scope(domain, dag_id, None)
     with access.reader() as connection:
         found = feature_states(connection, scope, datetime.now(UTC))
-        gone = gone_versions(connection, scope)
+        gone = gone_of(connection, scope)
     return html(pages.features(scope, dag_id, found, gone))
 
 
